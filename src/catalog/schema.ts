@@ -1,0 +1,155 @@
+/**
+ * The operator's one document: hosts, models, tiers, prices. This file is its grammar and nothing else: no I/O, no
+ * clock, and it imports no stage. Everyone reads the `Catalog` it yields; nobody changes it.
+ *
+ * Unknown fields are refused, not ignored: a typo in a limit must not silently lift the limit.
+ */
+import { z } from "zod";
+
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, dot, dash or underscore");
+const positiveInt = z.number().int().positive();
+
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: "an http or https URL" })
+  .refine((text) => !URL.canParse(text) || new URL(text).search === "", "a URL without a query")
+  .transform((text) => text.replace(/\/+$/, ""));
+
+/** How a host is reached. `access` sends a Cloudflare Access service token; `vpc` goes through a Workers VPC binding. */
+const reach = z.discriminatedUnion("via", [
+  z.strictObject({ via: z.literal("direct"), url: httpUrl }),
+  z.strictObject({ via: z.literal("access"), url: httpUrl }),
+  z.strictObject({ via: z.literal("vpc"), binding: z.string().min(1), url: httpUrl }),
+]);
+
+const host = z.strictObject({
+  id: name,
+  engine: z.enum(["vllm", "llamacpp"]),
+  /** Only llama.cpp: the host answers `/completion` and has no `/v1` routes; requests and streams are translated. */
+  native: z.boolean().default(false),
+  /** Requests the engine works on at once: `max_num_seqs` (vLLM), `--parallel` (llama.cpp). */
+  slots: positiveInt.default(1),
+  weight: z.number().positive().default(1),
+  /** Used only while no other host of the model can serve. */
+  backup: z.boolean().default(false),
+  reach,
+  /** Name of the secret that holds the engine's own API key. */
+  keyFrom: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]*$/, "the name of a secret, in capitals")
+    .optional(),
+});
+
+const served = z.strictObject({
+  host: name,
+  /** The model's name on that host. */
+  as: z.string().min(1),
+  /** Chat template for a `native` host, which has no chat route of its own. */
+  template: z.enum(["chatml", "llama3"]).default("chatml"),
+});
+
+/** All in ms. Defaults: the design's own example; a first token within 10 s or another host is tried. */
+const deadlines = z.strictObject({
+  firstToken: positiveInt.default(10_000),
+  betweenTokens: positiveInt.default(30_000),
+  total: positiveInt.default(600_000),
+});
+
+const model = z.strictObject({
+  id: name,
+  kind: z.enum(["generation", "embedding"]).default("generation"),
+  /** Context window in tokens. */
+  context: positiveInt.optional(),
+  served: z.array(served).min(1, "at least one host"),
+  /** In US dollars. Absent means unknown: the ledger then says null, never 0. */
+  price: z.strictObject({ per1kTokens: z.number().nonnegative() }).optional(),
+  /** Absent: answers are never cached. `ttl` in seconds (KV allows no less than 60). */
+  cache: z
+    .strictObject({
+      ttl: z.number().int().min(60, "KV keeps entries for 60 s at least"),
+      scope: z.enum(["user", "shared"]),
+    })
+    .optional(),
+  deadlines: deadlines.prefault({}),
+});
+
+const tier = z.strictObject({
+  rpm: positiveInt,
+  rph: positiveInt,
+  rpd: positiveInt,
+  /** Tokens per minute. */
+  tpm: positiveInt,
+  /** Requests in flight at once. */
+  concurrency: positiveInt,
+  /** Weight in the fair line when hosts are full. */
+  share: z.number().positive(),
+});
+
+/** The tiers of the design, for catalogs that name none. */
+const DEFAULT_TIERS: Record<string, z.infer<typeof tier>> = {
+  basic: { rpm: 50, rph: 500, rpd: 5_000, tpm: 20_000, concurrency: 4, share: 1 },
+  default: { rpm: 100, rph: 1_000, rpd: 10_000, tpm: 40_000, concurrency: 8, share: 2 },
+  premium: { rpm: 200, rph: 2_000, rpd: 20_000, tpm: 100_000, concurrency: 16, share: 4 },
+  enterprise: { rpm: 1_000, rph: 10_000, rpd: 100_000, tpm: 500_000, concurrency: 64, share: 8 },
+};
+
+const catalog = z
+  .strictObject({
+    hosts: z.array(host).min(1, "at least one host"),
+    models: z.array(model).min(1, "at least one model"),
+    tiers: z
+      .record(name, tier)
+      .refine((tiers) => "default" in tiers, "must hold a tier named default, for principals that name none")
+      .default(DEFAULT_TIERS),
+  })
+  .superRefine((value, context) => {
+    const flag = (path: (string | number)[], message: string): void =>
+      context.addIssue({ code: "custom", path, message });
+    const hostIds = new Set<string>();
+    value.hosts.forEach(({ id, engine, native }, at) => {
+      if (hostIds.has(id)) flag(["hosts", at, "id"], `the host ${id} is listed twice`);
+      if (native && engine !== "llamacpp") flag(["hosts", at, "native"], "only a llamacpp host can be native");
+      hostIds.add(id);
+    });
+    const native = new Set(value.hosts.filter((host) => host.native).map((host) => host.id));
+    const modelIds = new Set<string>();
+    value.models.forEach(({ id, kind, served }, at) => {
+      if (modelIds.has(id)) flag(["models", at, "id"], `the model ${id} is listed twice`);
+      modelIds.add(id);
+      const hosts = new Set<string>();
+      served.forEach(({ host }, index) => {
+        const path = ["models", at, "served", index, "host"];
+        if (!hostIds.has(host)) flag(path, `no host has the id ${host}`);
+        if (hosts.has(host)) flag(path, `the host ${host} is listed twice for ${id}`);
+        if (kind === "embedding" && native.has(host)) flag(path, `the native host ${host} has no embeddings route`);
+        hosts.add(host);
+      });
+    });
+  });
+
+export type Catalog = z.infer<typeof catalog>;
+export type Host = Catalog["hosts"][number];
+export type Model = Catalog["models"][number];
+export type Served = Model["served"][number];
+export type Tier = Catalog["tiers"][string];
+export type CatalogProblem = { readonly path: string; readonly reason: string };
+export type ParsedCatalog =
+  | { readonly kind: "valid"; readonly catalog: Catalog }
+  | { readonly kind: "invalid"; readonly problems: readonly CatalogProblem[] };
+
+/**
+ * Checks a catalog as read from JSON.
+ *
+ * @param json the parsed document
+ * @returns the catalog with defaults filled in, or every problem with its path (`hosts.0.reach.url`); never throws
+ */
+export function parseCatalog(json: unknown): ParsedCatalog {
+  const result = catalog.safeParse(json);
+  if (result.success) return { kind: "valid", catalog: result.data };
+  return {
+    kind: "invalid",
+    problems: result.error.issues.map((issue) => ({
+      path: issue.path.join(".") || "(the document)",
+      reason: issue.message,
+    })),
+  };
+}
