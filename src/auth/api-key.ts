@@ -3,6 +3,7 @@
  * revoked key without a look-up. Only HMAC-SHA-256(pepper, text) is stored, so a stolen store opens nothing, and a
  * look-up by that hash leaks no timing about the text. Pure but for Web Crypto; chance is an argument.
  */
+import { base64url } from "jose";
 import { z } from "zod";
 import type { Principal } from "./principal.ts";
 import { rolesOf } from "./principal.ts";
@@ -44,16 +45,16 @@ export async function issueApiKey(
   grant: Omit<ApiKeyRecord, "v" | "id">,
   random: (bytes: number) => Uint8Array,
 ): Promise<IssuedApiKey> {
-  const body = random(SECRET_BYTES);
-  const key = PREFIX + base64url(new Uint8Array([...body, ...(await checksum(body))]));
-  const id = `key_${base64url(random(9))}`;
+  const body = Uint8Array.from(random(SECRET_BYTES));
+  const key = PREFIX + base64url.encode(new Uint8Array([...body, ...(await checksum(body))]));
+  const id = `key_${base64url.encode(random(9))}`;
   return { key, id, kvKey: await kvKeyOf(secret, key), record: { v: 1, id, ...grant } };
 }
 
 /** True for a text that has the form and checksum of a key; false for a typo. */
 export async function isWellFormedKey(text: string): Promise<boolean> {
   if (!KEY_TEXT.test(text)) return false;
-  const bytes = fromBase64url(text.slice(PREFIX.length));
+  const bytes = Uint8Array.from(base64url.decode(text.slice(PREFIX.length)));
   const expected = await checksum(bytes.subarray(0, SECRET_BYTES));
   return expected.every((byte, at) => byte === bytes[SECRET_BYTES + at]);
 }
@@ -69,7 +70,7 @@ export async function kvKeyOf(secret: string, text: string): Promise<string> {
     ["sign"],
   );
   const hash = await crypto.subtle.sign("HMAC", pepper, utf8.encode(text));
-  return `key:${base64url(new Uint8Array(hash))}`;
+  return `key:${base64url.encode(new Uint8Array(hash))}`;
 }
 
 /** The principal a record stands for, or null when it has expired at `nowMs`. */
@@ -86,15 +87,4 @@ export function principalOfKey(record: ApiKeyRecord, nowMs: number): Principal |
 
 async function checksum(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).subarray(0, CHECKSUM_BYTES);
-}
-
-function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
-}
-
-function fromBase64url(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
 }

@@ -7,6 +7,10 @@
 import { z } from "zod";
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, dot, dash or underscore");
+/** Callers know models by names such as `meta-llama/Llama-3.1-8B` or `llama3:8b`. */
+const modelName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, "letters, digits, dot, dash, underscore, colon or slash");
 const positiveInt = z.number().int().positive();
 
 const httpUrl = z
@@ -55,7 +59,7 @@ const deadlines = z.strictObject({
 });
 
 const model = z.strictObject({
-  id: name,
+  id: modelName,
   kind: z.enum(["generation", "embedding"]).default("generation"),
   /** Context window in tokens. */
   context: positiveInt.optional(),

@@ -1,0 +1,62 @@
+/**
+ * What the platform hands the Worker, checked once. A missing binding or secret makes every request answer 503
+ * `misconfigured` with the field's name in the log, never a silent default.
+ */
+import { z } from "zod";
+import type { Account } from "./limits/account.do.ts";
+import type { Fleet } from "./fleet/fleet.do.ts";
+import type { UsageEvent } from "./usage/event.ts";
+
+/** The bindings of wrangler.toml. Engine keys and service tokens are further members, named by the catalog. */
+export interface Env {
+  readonly OIDC_ISSUER: string;
+  readonly OIDC_AUDIENCE: string;
+  readonly CAUSEWAY_SECRET: string;
+  readonly ACCESS_CLIENT_ID?: string;
+  readonly ACCESS_CLIENT_SECRET?: string;
+  readonly KV: KVNamespace;
+  readonly ACCOUNT: DurableObjectNamespace<Account>;
+  readonly FLEET: DurableObjectNamespace<Fleet>;
+  readonly USAGE: Queue<UsageEvent>;
+  readonly HYPERDRIVE: Hyperdrive;
+}
+
+const binding = (method: string, kind: string) =>
+  z.custom<object>(
+    (value) => typeof value === "object" && value !== null && (method === "" || typeof Reflect.get(value, method) === "function"),
+    `must be a ${kind} binding in wrangler.toml`,
+  );
+
+const schema = z.object({
+  OIDC_ISSUER: z.url({ protocol: /^https?$/, error: "must be the issuer's URL" }),
+  OIDC_AUDIENCE: z.string({ error: "must be the audience that access tokens carry" }).min(1),
+  // 256 bits in base64url are 43 characters; 32 characters are the least that cannot be guessed.
+  CAUSEWAY_SECRET: z.string({ error: "must be set as a secret" }).min(32, "must have 32 characters at least"),
+  KV: binding("getWithMetadata", "KV namespace"),
+  ACCOUNT: binding("idFromName", "Durable Object"),
+  FLEET: binding("idFromName", "Durable Object"),
+  USAGE: binding("sendBatch", "queue producer"),
+  HYPERDRIVE: binding("", "Hyperdrive"),
+});
+
+const checked = new WeakMap<object, readonly string[]>();
+
+/**
+ * What is wrong with the bindings.
+ *
+ * @returns a sentence per field at fault, `FIELD: what it must be`; empty when all is well. Paid once per isolate.
+ */
+export function envProblems(env: Env): readonly string[] {
+  const known = checked.get(env);
+  if (known !== undefined) return known;
+  const result = schema.safeParse(env);
+  const problems = result.success ? [] : result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  checked.set(env, problems);
+  return problems;
+}
+
+/** A secret that the catalog names; undefined when it is not set or is not text. */
+export function secretOf(env: Env, name: string): string | undefined {
+  const value: unknown = Reflect.get(env, name);
+  return typeof value === "string" && value !== "" ? value : undefined;
+}

@@ -1,0 +1,120 @@
+/**
+ * Server-sent events in bytes: cutting a byte stream into whole events and reading one (WHATWG HTML, 9.2.6).
+ * Pure; imports nothing. Events are never re-encoded: what is cut out is what arrived.
+ */
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** Bound on one event: an engine's largest honest event is a few KiB; a line without end must not fill the isolate. */
+export const MAX_EVENT_BYTES = 1024 * 1024;
+
+/** Thrown when an event outgrows the bound. */
+export class EventTooLarge extends Error {
+  override readonly name = "EventTooLarge";
+}
+
+/** Cuts chunks, however they were split on the way, into whole events. Each byte is looked at once. */
+export class EventSplitter {
+  readonly #maxEventBytes: number;
+  /** The pieces of the event that is not whole yet, joined only when it is. */
+  #tail: Uint8Array[] = [];
+  #tailBytes = 0;
+  #lineIsEmpty = true;
+  #afterCr = false;
+
+  constructor(maxEventBytes = MAX_EVENT_BYTES) {
+    this.#maxEventBytes = maxEventBytes;
+  }
+
+  /** Bytes held back because their event is not whole yet. Above 0 at the end of a stream: the last event was cut. */
+  get pendingBytes(): number {
+    return this.#tailBytes;
+  }
+
+  /**
+   * Takes the next chunk.
+   *
+   * @returns the events that are now whole, each with its terminating blank line, as views on the bytes received
+   * @throws EventTooLarge
+   */
+  push(chunk: Uint8Array): Uint8Array[] {
+    const events: Uint8Array[] = [];
+    let start = 0;
+    for (let at = 0; at < chunk.byteLength; at++) {
+      const byte = chunk[at];
+      if (byte === LF && this.#afterCr) {
+        this.#afterCr = false;
+        // The second half of a CR LF pair ends no line of its own. Where the pair's CR already ended an event in the
+        // chunk before, the LF is left out: a CR alone says the same, and held back it would look like half an event.
+        if (start === at && this.#tailBytes === 0) start = at + 1;
+        continue;
+      }
+      this.#afterCr = byte === CR;
+      if (byte !== LF && byte !== CR) {
+        this.#lineIsEmpty = false;
+      } else if (!this.#lineIsEmpty) {
+        this.#lineIsEmpty = true;
+      } else {
+        const pairEnds = byte === CR && chunk[at + 1] === LF;
+        if (pairEnds) {
+          at++;
+          this.#afterCr = false;
+        }
+        events.push(this.#cut(chunk.subarray(start, at + 1)));
+        start = at + 1;
+      }
+    }
+    if (start < chunk.byteLength) this.#hold(start === 0 ? chunk : chunk.subarray(start));
+    return events;
+  }
+
+  #cut(end: Uint8Array): Uint8Array {
+    this.#hold(end);
+    const event = concat(...this.#tail);
+    this.#tail = [];
+    this.#tailBytes = 0;
+    return event;
+  }
+
+  #hold(piece: Uint8Array): void {
+    this.#tail.push(piece);
+    this.#tailBytes += piece.byteLength;
+    if (this.#tailBytes > this.#maxEventBytes) throw new EventTooLarge(`an event is larger than ${this.#maxEventBytes} bytes`);
+  }
+}
+
+/**
+ * The data of one event, its lines joined with LF.
+ *
+ * @param event a whole event as cut by `EventSplitter`
+ * @returns null for an event that a client would not dispatch: comments and other fields only
+ */
+export function dataOf(event: Uint8Array): string | null {
+  // The decoder drops a leading BOM, as the grammar asks of the stream's first bytes.
+  const lines = new TextDecoder().decode(event).split(/\r\n|\r|\n/);
+  const data: string[] = [];
+  for (const line of lines) {
+    if (line === "data") data.push("");
+    if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
+  }
+  return data.length === 0 ? null : data.join("\n");
+}
+
+/** One event with this data, which holds no line break. */
+export function eventOf(data: string): Uint8Array {
+  return new TextEncoder().encode(`data: ${data}\n\n`);
+}
+
+/** Joins pieces into one array; a single piece is returned as it is. */
+export function concat(...pieces: readonly Uint8Array[]): Uint8Array {
+  const [only] = pieces;
+  if (pieces.length === 1 && only !== undefined) return only;
+  const whole = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.byteLength, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.byteLength;
+  }
+  return whole;
+}
