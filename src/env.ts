@@ -3,8 +3,8 @@
  * `misconfigured` with the field's name in the log, never a silent default.
  */
 import { z } from "zod";
-import type { Account } from "./limits/account.do.ts";
 import type { Fleet } from "./fleet/fleet.do.ts";
+import type { Account } from "./limits/account.do.ts";
 import type { UsageEvent } from "./usage/event.ts";
 
 /** The bindings of wrangler.toml. Engine keys and service tokens are further members, named by the catalog. */
@@ -23,7 +23,10 @@ export interface Env {
 
 const binding = (method: string, kind: string) =>
   z.custom<object>(
-    (value) => typeof value === "object" && value !== null && (method === "" || typeof Reflect.get(value, method) === "function"),
+    (value) =>
+      typeof value === "object" &&
+      value !== null &&
+      (method === "" || typeof Reflect.get(value, method) === "function"),
     `must be a ${kind} binding in wrangler.toml`,
   );
 
@@ -50,7 +53,9 @@ export function envProblems(env: Env): readonly string[] {
   const known = checked.get(env);
   if (known !== undefined) return known;
   const result = schema.safeParse(env);
-  const problems = result.success ? [] : result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  const problems = result.success
+    ? []
+    : result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
   checked.set(env, problems);
   return problems;
 }

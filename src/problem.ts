@@ -39,10 +39,18 @@ const PROBLEMS = {
     message: "The body must be sent as application/json, uncompressed.",
   },
   rate_limit_exceeded: { status: 429, type: "requests", message: "The tier's limit of requests is reached." },
-  internal_error: { status: 500, type: "server_error", message: "The gateway failed. The request id names the record." },
+  internal_error: {
+    status: 500,
+    type: "server_error",
+    message: "The gateway failed. The request id names the record.",
+  },
   upstream_error: { status: 502, type: "server_error", message: "The host that serves this model failed." },
   upstream_refused: { status: 502, type: "server_error", message: "The host refused the gateway's own credential." },
-  misconfigured: { status: 503, type: "server_error", message: "The gateway is misconfigured; its log names the field." },
+  misconfigured: {
+    status: 503,
+    type: "server_error",
+    message: "The gateway is misconfigured; its log names the field.",
+  },
   limits_unavailable: {
     status: 503,
     type: "server_error",
@@ -50,7 +58,11 @@ const PROBLEMS = {
   },
   no_healthy_host: { status: 503, type: "server_error", message: "No host that serves this model is healthy." },
   host_busy: { status: 503, type: "server_error", message: "Every host that serves this model is busy." },
-  unavailable: { status: 503, type: "server_error", message: "A part that this needs cannot be reached at the moment." },
+  unavailable: {
+    status: 503,
+    type: "server_error",
+    message: "A part that this needs cannot be reached at the moment.",
+  },
   upstream_timeout: { status: 504, type: "server_error", message: "The host did not answer within its deadline." },
 } as const satisfies Record<string, ProblemKind>;
 

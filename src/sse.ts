@@ -80,7 +80,8 @@ export class EventSplitter {
   #hold(piece: Uint8Array): void {
     this.#tail.push(piece);
     this.#tailBytes += piece.byteLength;
-    if (this.#tailBytes > this.#maxEventBytes) throw new EventTooLarge(`an event is larger than ${this.#maxEventBytes} bytes`);
+    if (this.#tailBytes > this.#maxEventBytes)
+      throw new EventTooLarge(`an event is larger than ${this.#maxEventBytes} bytes`);
   }
 }
 

@@ -42,7 +42,11 @@ export async function authenticate(request: Request, door: Door): Promise<Princi
 
 async function fromApiKey(text: string, door: Door): Promise<Principal> {
   if (!(await isWellFormedKey(text))) throw refusal("invalid_token", "the key's checksum is wrong");
-  const stored = await door.kv.get(await kvKeyOf(door.secret, text), { type: "json", cacheTtl: KV_CACHE_TTL_S });
+  const stored: unknown = await door.kv
+    .get(await kvKeyOf(door.secret, text), { type: "json", cacheTtl: KV_CACHE_TTL_S })
+    .catch((cause: unknown) => {
+      throw new Problem("unavailable", { retryAfterS: RETRY_AFTER_S, cause });
+    });
   const record = apiKeyRecord.safeParse(stored);
   if (!record.success) throw refusal("invalid_token", "no such key");
   const principal = principalOfKey(record.data, door.nowMs);
@@ -53,5 +57,8 @@ async function fromApiKey(text: string, door: Door): Promise<Principal> {
 /** RFC 6750, 3: no error code where no credential was sent. */
 function refusal(error: "invalid_request" | "invalid_token" | null, cause: unknown): Problem {
   const challenge = error === null ? "" : `, error="${error}"`;
-  return new Problem("invalid_api_key", { headers: { "www-authenticate": `Bearer realm="causeway"${challenge}` }, cause });
+  return new Problem("invalid_api_key", {
+    headers: { "www-authenticate": `Bearer realm="causeway"${challenge}` },
+    cause,
+  });
 }

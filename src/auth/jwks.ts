@@ -41,7 +41,9 @@ export async function keysOf(
   if (good || (memory.keys !== null && coolingDown)) return ageMs < KEPT_FOR_MS ? memory.keys : null;
   memory.attemptedAtMs = nowMs;
   try {
-    const { jwks_uri } = discovery.parse(await fetchJson(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`, fetcher));
+    const { jwks_uri } = discovery.parse(
+      await fetchJson(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`, fetcher),
+    );
     const set = keySet.parse(await fetchJson(jwks_uri, fetcher)) as JSONWebKeySet;
     memory.keys = createLocalJWKSet({ keys: set.keys.filter(isSafe) });
     memory.fetchedAtMs = nowMs;

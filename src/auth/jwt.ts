@@ -34,7 +34,8 @@ export async function verifyToken(
   fetcher: typeof fetch,
   nowMs: number,
 ): Promise<TokenVerdict> {
-  if (token.length > MAX_TOKEN_BYTES || !THREE_PARTS.test(token)) return { kind: "refused", cause: "not a compact JWT" };
+  if (token.length > MAX_TOKEN_BYTES || !THREE_PARTS.test(token))
+    return { kind: "refused", cause: "not a compact JWT" };
   for (const wanted of ["known", "unknown-kid"] as const) {
     const keys = await keysOf(from.issuer, from.keys, wanted, fetcher, nowMs);
     if (keys === null) return { kind: "undecided" };
@@ -61,6 +62,12 @@ function principalOf(payload: JWTPayload, tierOf: (claim: unknown) => string): T
   if (typeof sub !== "string" || sub === "" || sub.length > MAX_SUBJECT_LENGTH || sub.includes("\0")) {
     return { kind: "refused", cause: "sub is not a usable name" };
   }
-  const principal = { accountId: `${iss}|${sub}`, userId: sub, tier: tierOf(tier), roles: rolesOf(groups), keyId: null };
+  const principal = {
+    accountId: `${iss}|${sub}`,
+    userId: sub,
+    tier: tierOf(tier),
+    roles: rolesOf(groups),
+    keyId: null,
+  };
   return { kind: "verified", principal };
 }

@@ -42,7 +42,9 @@ export class Account extends DurableObject<Env> {
     sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
     const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
     this.#state = stored === undefined ? NEW_ACCOUNT : JSON.parse(stored.value);
-    const leases = sql.exec<{ id: string; expires_ms: number }>("SELECT id, expires_ms FROM ledger WHERE expires_ms IS NOT NULL");
+    const leases = sql.exec<{ id: string; expires_ms: number }>(
+      "SELECT id, expires_ms FROM ledger WHERE expires_ms IS NOT NULL",
+    );
     for (const { id, expires_ms } of leases) this.#open.set(id, expires_ms);
   }
 

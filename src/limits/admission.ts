@@ -51,8 +51,12 @@ export async function requestLease(connect: () => AccountStub, request: AdmitReq
     const deciding = account.admit(request);
     const confirmed = account.confirm(id).catch(() => false);
     const decision = await within(ADMIT_WITHIN_MS, deciding);
-    if (decision.kind === "denied") return { kind: "denied", standings: decision.standings, retryAfterMs: decision.retryAfterMs };
-    const settle = (event: InferenceEvent): Promise<void> => connect().settle(event).catch(() => connect().settle(event));
+    if (decision.kind === "denied")
+      return { kind: "denied", standings: decision.standings, retryAfterMs: decision.retryAfterMs };
+    const settle = (event: InferenceEvent): Promise<void> =>
+      connect()
+        .settle(event)
+        .catch(() => connect().settle(event));
     return { kind: "admitted", lease: { standings: decision.standings, confirmed, settle } };
   } catch (cause) {
     return { kind: "unreachable", cause };

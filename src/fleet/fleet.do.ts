@@ -1,0 +1,64 @@
+/**
+ * The pool's Fleet object: a thin shell that probes every host by alarm and hands out what it learned. It is not on the
+ * path of a request: isolates keep a snapshot. Decisions are in `health.ts` and `plan.ts`.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { readCatalog } from "#src/catalog/load.ts";
+import type { Env } from "#src/env.ts";
+import { reach } from "#src/upstream/reach.ts";
+import { type HostHealth, type HostState, NEVER_PROBED, observe } from "./health.ts";
+import { probe } from "./probe.ts";
+
+export const PROBE_EVERY_MS = 10_000;
+
+export type FleetSnapshot = {
+  readonly states: Readonly<Record<string, HostState>>;
+  /** When the hosts are asked next, ms since the epoch: before then nothing changes. */
+  readonly nextProbeAtMs: number;
+};
+
+export class Fleet extends DurableObject<Env> {
+  readonly #health = new Map<string, HostHealth>();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS health (host TEXT PRIMARY KEY, value TEXT NOT NULL)");
+    const rows = ctx.storage.sql.exec<{ host: string; value: string }>("SELECT host, value FROM health");
+    for (const { host, value } of rows) this.#health.set(host, JSON.parse(value));
+  }
+
+  /** What is known of every host. The first call of a pool's life starts the probes. */
+  async snapshot(): Promise<FleetSnapshot> {
+    const nextProbeAtMs = await this.ensureProbing();
+    const states = Object.fromEntries([...this.#health].map(([host, { state }]) => [host, state]));
+    return { states, nextProbeAtMs };
+  }
+
+  /** Sets the alarm if none is set: an alarm that failed six times is dropped by the platform. */
+  async ensureProbing(): Promise<number> {
+    const set = await this.ctx.storage.getAlarm();
+    if (set !== null) return set;
+    const nowMs = Date.now();
+    await this.ctx.storage.setAlarm(nowMs);
+    return nowMs;
+  }
+
+  /** Never throws; the next alarm is set before anything can fail. */
+  override async alarm(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + PROBE_EVERY_MS);
+    const { catalog } = await readCatalog(this.env.KV);
+    const results = await Promise.all(
+      catalog.hosts.map(async (host) => [host.id, await probe(reach(host, this.env, fetch))] as const),
+    );
+    for (const known of this.#health.keys())
+      if (!catalog.hosts.some(({ id }) => id === known)) this.#health.delete(known);
+    for (const [host, result] of results)
+      this.#health.set(host, observe(this.#health.get(host) ?? NEVER_PROBED, result));
+    const rows = [...this.#health].map(([host, value]) => ({ host, value }));
+    this.ctx.storage.sql.exec("DELETE FROM health");
+    this.ctx.storage.sql.exec(
+      "INSERT INTO health (host, value) SELECT value ->> 'host', value -> 'value' FROM json_each(?)",
+      JSON.stringify(rows),
+    );
+  }
+}

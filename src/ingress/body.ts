@@ -1,0 +1,101 @@
+/**
+ * The request's body to JSON, bounded in bytes, depth and members. What is forwarded later is made anew from this
+ * value, never from the caller's bytes, so no hop reads the document differently.
+ */
+import { Problem } from "#src/problem.ts";
+import { concat } from "#src/sse.ts";
+
+export type JsonObject = { readonly [member: string]: unknown };
+
+export const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_DEPTH = 64;
+const MAX_MEMBERS = 10_000;
+
+/**
+ * Reads and parses the body.
+ *
+ * @returns the document, an object
+ * @throws Problem `unsupported_media_type`, `request_too_large`, `invalid_json`
+ */
+export async function readJson(request: Request, maxBytes = MAX_BODY_BYTES): Promise<JsonObject> {
+  const type = request.headers.get("content-type");
+  const encoding = request.headers.get("content-encoding");
+  if (type !== null && !/^application\/json\s*(;|$)/i.test(type)) throw new Problem("unsupported_media_type");
+  if (encoding !== null && encoding.toLowerCase() !== "identity") throw new Problem("unsupported_media_type");
+  return parseDocument(await readBounded(request, maxBytes));
+}
+
+/** Counts what arrives: a declared length may lie and may be missing. */
+async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const tooLarge = new Problem("request_too_large", { message: `The body is larger than ${maxBytes} bytes.` });
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge;
+  const pieces: Uint8Array[] = [];
+  let seenBytes = 0;
+  for await (const piece of request.body ?? []) {
+    seenBytes += piece.byteLength;
+    if (seenBytes > maxBytes) throw tooLarge;
+    pieces.push(piece);
+  }
+  return concat(...pieces);
+}
+
+/**
+ * Strict JSON (RFC 8259, and RFC 7493 where it forbids what engines read differently).
+ *
+ * @throws Problem `invalid_json`
+ */
+export function parseDocument(bytes: Uint8Array): JsonObject {
+  if (bytes.byteLength === 0) throw wrong("The body is empty; send a JSON object.");
+  refuseDepth(bytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new Problem("invalid_json", { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw wrong("The body must be a JSON object.");
+  inspect(value, { members: 0 });
+  return value as JsonObject;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPENING = new Set([0x5b, 0x7b]);
+const CLOSING = new Set([0x5d, 0x7d]);
+
+/** Before parsing: a hundred thousand brackets take the parser longer than this loop. */
+function refuseDepth(bytes: Uint8Array): void {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < bytes.byteLength; at++) {
+    const byte = bytes[at] ?? 0;
+    if (inString) {
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) inString = false;
+    } else if (byte === QUOTE) inString = true;
+    else if (OPENING.has(byte)) depth++;
+    else if (CLOSING.has(byte)) depth--;
+    if (depth > MAX_DEPTH) throw wrong(`The body is nested deeper than ${MAX_DEPTH} levels.`);
+  }
+}
+
+/** What JSON.parse lets through and an engine may not: NUL, lone surrogates, numbers beyond what a double holds. */
+function inspect(value: unknown, seen: { members: number }): void {
+  if (typeof value === "string" && (!value.isWellFormed() || value.includes("\0"))) {
+    throw wrong("A string holds a NUL or half a surrogate pair.");
+  }
+  if (typeof value === "number" && !Number.isFinite(value)) throw wrong("A number is too large.");
+  if (typeof value !== "object" || value === null) return;
+  for (const [name, inner] of Object.entries(value)) {
+    seen.members++;
+    if (seen.members > MAX_MEMBERS) throw wrong(`The body has more than ${MAX_MEMBERS} members.`);
+    if (name === "__proto__") throw wrong("A member may not be named __proto__.");
+    inspect(name, seen);
+    inspect(inner, seen);
+  }
+}
+
+function wrong(message: string): Problem {
+  return new Problem("invalid_json", { message });
+}

@@ -1,0 +1,113 @@
+/**
+ * What may be asked: the schemas of the three inference routes. Fields that this gateway reads or that could harm a
+ * host are checked; what it does not know passes through, because engines have more options than OpenAI's.
+ */
+import { z } from "zod";
+import { Problem } from "#src/problem.ts";
+import type { JsonObject } from "./body.ts";
+
+export type Route = "chat" | "completions" | "embeddings";
+
+/** A checked question: the document as it came in, and what the gateway itself must know of it. */
+export type Question = {
+  readonly route: Route;
+  readonly model: string;
+  readonly stream: boolean;
+  /** The caller asked for the usage chunk (`stream_options.include_usage`). */
+  readonly wantsUsage: boolean;
+  readonly body: JsonObject;
+};
+
+const count = z.number().int().positive();
+const text = z.string();
+
+const shared = {
+  model: text.min(1),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  max_tokens: count.nullish(),
+  n: z.number().int().min(1).max(128).nullish(),
+  stop: z.union([text, z.array(text).max(4)]).nullish(),
+  seed: z.number().int().nullish(),
+  user: text.nullish(),
+};
+
+const part = z.looseObject({ type: text });
+const message = z.looseObject({
+  role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
+  content: z.union([text, z.array(part)]).nullish(),
+});
+
+const schemas = {
+  chat: z.looseObject({
+    ...shared,
+    messages: z.array(message).min(1),
+    max_completion_tokens: count.nullish(),
+    tools: z.array(z.looseObject({ type: text })).nullish(),
+  }),
+  completions: z.looseObject({
+    ...shared,
+    prompt: z.union([
+      text,
+      z.array(text).min(1),
+      z.array(z.number().int()).min(1),
+      z.array(z.array(z.number().int())).min(1),
+    ]),
+  }),
+  embeddings: z.looseObject({
+    model: text.min(1),
+    input: z.union([
+      text,
+      z.array(text).min(1),
+      z.array(z.number().int()).min(1),
+      z.array(z.array(z.number().int())).min(1),
+    ]),
+    encoding_format: z.enum(["float", "base64"]).nullish(),
+    dimensions: count.nullish(),
+    user: text.nullish(),
+  }),
+} satisfies Record<Route, z.ZodType>;
+
+/**
+ * Engine options that reach past the caller's own request: scheduling order, other callers' prefix cache, request ids,
+ * templates run on the host, and the engine's own stream options that the gateway sets itself.
+ */
+const REFUSED = [
+  "priority",
+  "cache_salt",
+  "request_id",
+  "kv_transfer_params",
+  "chat_template",
+  "chat_template_kwargs",
+  "mm_processor_kwargs",
+  "prompt_embeds",
+  "logits_processors",
+  "id_slot",
+  "lora",
+] as const;
+
+/**
+ * Checks a document against its route's schema.
+ *
+ * @throws Problem `invalid_value` or `unsupported_value`, with `param` naming the field
+ */
+export function questionOf(route: Route, body: JsonObject): Question {
+  const result = schemas[route].safeParse(body);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    const param = issue?.path.join(".") || null;
+    throw new Problem("invalid_value", { param, message: `${param ?? "The body"}: ${issue?.message ?? "is wrong"}` });
+  }
+  for (const param of REFUSED) {
+    if (body[param] !== undefined)
+      throw new Problem("unsupported_value", { param, message: `${param} cannot be set here.` });
+  }
+  const { model, stream, stream_options: options } = result.data as z.infer<(typeof schemas)["chat"]>;
+  if (options !== undefined && options !== null && stream !== true) {
+    const message = "stream_options is only allowed when stream is true.";
+    throw new Problem("invalid_value", { param: "stream_options", message });
+  }
+  return { route, model, stream: stream === true, wantsUsage: options?.include_usage === true, body };
+}
