@@ -1,0 +1,14 @@
+/**
+ * The one error that is meant for a person: a sentence that says what is wrong and what to do. It is printed without
+ * a stack trace. Anything else that is thrown is a bug or a crash and is shown as such.
+ */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  /** 2: the command line or the configuration is wrong. 1: the command is right, but cannot be carried out now. */
+  readonly exitCode: 1 | 2;
+
+  constructor(exitCode: 1 | 2, sentence: string) {
+    super(sentence);
+    this.exitCode = exitCode;
+  }
+}

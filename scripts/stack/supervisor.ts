@@ -1,0 +1,192 @@
+/**
+ * Starts the parts of a stack as processes of their own, notices when one ends that should not, and ends them all.
+ * It knows processes, logs and signals, and nothing of what the parts do.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { endGroup } from "./end-group.ts";
+import { PidBook, STATE_MARK } from "./pid-book.ts";
+import type { StateDir } from "./state-dir.ts";
+
+/** SIGTERM, then this long, then SIGKILL. Postgres writes a checkpoint in this time. */
+const STOP_GRACE_MS = 5_000;
+const READY_POLL_MS = 50;
+const SHOWN_LOG_LINES = 20;
+
+export type PartSpec = {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  /** Added to our own environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Run as this user; only root can ask for it. */
+  readonly account?: { readonly uid: number; readonly gid: number } | null;
+  readonly stopSignal?: "SIGTERM" | "SIGINT";
+  /** Gives the part an IPC channel, by which it notices that we are gone. */
+  readonly ipc?: boolean;
+};
+
+export type Part = {
+  readonly name: string;
+  readonly pid: number;
+  readonly logFile: string;
+  readonly ended: Promise<PartEnded>;
+};
+
+/** A part ended. The message names it, says how, and shows the end of its log. */
+export class PartEnded extends Error {
+  override readonly name = "PartEnded";
+  readonly part: string;
+  readonly exitCode: number | null;
+
+  constructor(part: string, exitCode: number | null, signal: NodeJS.Signals | null, logFile: string) {
+    const how = exitCode === null ? `by ${signal ?? "an unknown signal"}` : `with exit code ${exitCode}`;
+    super(`${part} ended ${how}. The last lines of ${logFile}:\n${lastLines(logFile)}`);
+    this.part = part;
+    this.exitCode = exitCode;
+  }
+}
+
+export class Supervisor {
+  readonly #state: StateDir;
+  readonly #book: PidBook;
+  readonly #running = new Map<number, { part: Part; stopSignal: "SIGTERM" | "SIGINT" }>();
+  readonly #crash = Promise.withResolvers<PartEnded>();
+  #stopping = false;
+
+  constructor(state: StateDir) {
+    this.#state = state;
+    this.#book = new PidBook(state);
+  }
+
+  /** Resolves when a part ends that nobody asked to end. */
+  get crashed(): Promise<PartEnded> {
+    return this.#crash.promise;
+  }
+
+  /** Starts a part that runs until the stack stops. Its ending before that is a crash of the stack. */
+  launch(spec: PartSpec): Part {
+    const part = this.#spawn(spec);
+    void part.ended.then((ended) => {
+      if (!this.#stopping) this.#crash.resolve(ended);
+    });
+    return part;
+  }
+
+  /** Runs a command to its end. Throws PartEnded when it fails. */
+  async run(spec: PartSpec): Promise<void> {
+    const part = this.#spawn(spec);
+    const ended = await part.ended;
+    await this.#end(part);
+    if (ended.exitCode !== 0) throw ended;
+  }
+
+  /**
+   * Waits until a part answers.
+   *
+   * @param probe yields the answer, or null while there is none; what it throws counts as none
+   * @throws PartEnded when the part ends first; Error after `limitMs`
+   */
+  async ready<T>(part: Part, limitMs: number, probe: () => Promise<T | null>): Promise<T> {
+    let ended: PartEnded | null = null;
+    void part.ended.then((report) => {
+      ended = report;
+    });
+    for (const end = Date.now() + limitMs; Date.now() < end; await sleep(READY_POLL_MS)) {
+      if (ended !== null) throw ended;
+      const answer = await probe().catch(() => null);
+      if (answer !== null) return answer;
+    }
+    throw new Error(`${part.name} is not ready after ${limitMs / 1000} s. ${lastLinesOf(part)}`);
+  }
+
+  /**
+   * Ends every part, the latest started first, and returns when none lives.
+   *
+   * @returns the names of parts that could not be ended
+   */
+  async stopAll(): Promise<string[]> {
+    this.#stopping = true;
+    const stuck: string[] = [];
+    // The Worker before the hosts, and the database last: a part outlives those that use it.
+    for (const { part } of [...this.#running.values()].reverse()) {
+      if (!(await this.#end(part))) stuck.push(part.name);
+    }
+    return stuck;
+  }
+
+  #spawn(spec: PartSpec): Part {
+    if (this.#stopping) throw new Error(`${spec.name} is not started, because the stack is stopping.`);
+    const logFile = join(this.#state.logs, `${spec.name}.log`);
+    const log = freshLog(logFile);
+    const stopSignal = spec.stopSignal ?? "SIGTERM";
+    try {
+      const child = spawn(spec.command, [...spec.args], {
+        cwd: spec.cwd,
+        env: { ...process.env, ...spec.env, [STATE_MARK]: this.#state.root },
+        stdio: spec.ipc === true ? ["ignore", log, log, "ipc"] : ["ignore", log, log],
+        // Its own process group: Ctrl-C in the terminal reaches us alone, and the whole group can be ended at once.
+        detached: true,
+        ...(spec.account == null ? {} : { uid: spec.account.uid, gid: spec.account.gid }),
+      });
+      const ended = endOf(child, spec.name, logFile);
+      // Without a pid nothing was started: `ended` tells why.
+      const pid = child.pid ?? -1;
+      const part = { name: spec.name, pid, logFile, ended };
+      if (pid > 0) {
+        this.#running.set(pid, { part, stopSignal });
+        this.#book.add(spec.name, pid, stopSignal);
+      }
+      return part;
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  async #end(part: Part): Promise<boolean> {
+    const running = this.#running.get(part.pid);
+    if (running === undefined) return true;
+    const gone = await endGroup(part.pid, running.stopSignal, STOP_GRACE_MS);
+    if (gone) {
+      this.#running.delete(part.pid);
+      this.#book.remove(part.pid);
+    }
+    return gone;
+  }
+}
+
+function endOf(child: ChildProcess, name: string, logFile: string): Promise<PartEnded> {
+  return new Promise((resolve) => {
+    child.once("exit", (code, signal) => resolve(new PartEnded(name, code, signal, logFile)));
+    child.once("error", (error) => {
+      const ended = new PartEnded(name, 127, null, logFile);
+      ended.message = `${name} cannot be started: ${error.message}`;
+      resolve(ended);
+    });
+  });
+}
+
+/** Opens an empty log; the one of the run before is kept beside it. */
+function freshLog(logFile: string): number {
+  try {
+    renameSync(logFile, `${logFile}.1`);
+  } catch {
+    // The first run.
+  }
+  return openSync(logFile, "a", 0o600);
+}
+
+function lastLinesOf(part: Part): string {
+  return `The last lines of ${part.logFile}:\n${lastLines(part.logFile)}`;
+}
+
+function lastLines(logFile: string): string {
+  try {
+    return readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-SHOWN_LOG_LINES).join("\n");
+  } catch {
+    return "(no log)";
+  }
+}
