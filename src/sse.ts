@@ -1,7 +1,8 @@
 /**
  * Server-sent events in bytes: cutting a byte stream into whole events and reading one (WHATWG HTML, 9.2.6).
- * Pure; imports nothing. Events are never re-encoded: what is cut out is what arrived.
+ * Pure. Events are never re-encoded: what is cut out is what arrived.
  */
+import { concat } from "./bytes.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -105,17 +106,4 @@ export function dataOf(event: Uint8Array): string | null {
 /** One event with this data, which holds no line break. */
 export function eventOf(data: string): Uint8Array {
   return new TextEncoder().encode(`data: ${data}\n\n`);
-}
-
-/** Joins pieces into one array; a single piece is returned as it is. */
-export function concat(...pieces: readonly Uint8Array[]): Uint8Array {
-  const [only] = pieces;
-  if (pieces.length === 1 && only !== undefined) return only;
-  const whole = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.byteLength, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.byteLength;
-  }
-  return whole;
 }

@@ -2,8 +2,8 @@
  * The request's body to JSON, bounded in bytes, depth and members. What is forwarded later is made anew from this
  * value, never from the caller's bytes, so no hop reads the document differently.
  */
+import { readBounded } from "#src/bytes.ts";
 import { Problem } from "#src/problem.ts";
-import { concat } from "#src/sse.ts";
 
 export type JsonObject = { readonly [member: string]: unknown };
 
@@ -14,29 +14,21 @@ const MAX_MEMBERS = 10_000;
 /**
  * Reads and parses the body.
  *
- * @returns the document, an object
+ * @returns the document, an object, and its size in bytes
  * @throws Problem `unsupported_media_type`, `request_too_large`, `invalid_json`
  */
-export async function readJson(request: Request, maxBytes = MAX_BODY_BYTES): Promise<JsonObject> {
+export async function readJson(
+  request: Request,
+  maxBytes = MAX_BODY_BYTES,
+): Promise<{ document: JsonObject; bytes: number }> {
   const type = request.headers.get("content-type");
   const encoding = request.headers.get("content-encoding");
   if (type !== null && !/^application\/json\s*(;|$)/i.test(type)) throw new Problem("unsupported_media_type");
   if (encoding !== null && encoding.toLowerCase() !== "identity") throw new Problem("unsupported_media_type");
-  return parseDocument(await readBounded(request, maxBytes));
-}
-
-/** Counts what arrives: a declared length may lie and may be missing. */
-async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array> {
-  const tooLarge = new Problem("request_too_large", { message: `The body is larger than ${maxBytes} bytes.` });
-  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge;
-  const pieces: Uint8Array[] = [];
-  let seenBytes = 0;
-  for await (const piece of request.body ?? []) {
-    seenBytes += piece.byteLength;
-    if (seenBytes > maxBytes) throw tooLarge;
-    pieces.push(piece);
-  }
-  return concat(...pieces);
+  const declaredBytes = Number(request.headers.get("content-length") ?? 0);
+  const bytes = declaredBytes > maxBytes ? null : await readBounded(request.body, maxBytes);
+  if (bytes === null) throw new Problem("request_too_large", { message: `The body is larger than ${maxBytes} bytes.` });
+  return { document: parseDocument(bytes), bytes: bytes.byteLength };
 }
 
 /**
@@ -49,7 +41,7 @@ export function parseDocument(bytes: Uint8Array): JsonObject {
   refuseDepth(bytes);
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (cause) {
     throw new Problem("invalid_json", { cause });
   }

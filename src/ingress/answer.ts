@@ -1,0 +1,195 @@
+/**
+ * The second half of the conductor: a host's answer to an admitted question, whole or streamed. Each function settles
+ * its lease exactly once, on every way out.
+ */
+import { isWorthKeeping, keep } from "#src/cache/store.ts";
+import type { Model } from "#src/catalog/schema.ts";
+import { type Candidate, plan } from "#src/fleet/plan.ts";
+import { currentSnapshot } from "#src/fleet/snapshot.ts";
+import type { Lease } from "#src/limits/admission.ts";
+import { Problem } from "#src/problem.ts";
+import { type Attempt, attempt, type Reply } from "#src/upstream/attempt.ts";
+import { dialectOf } from "#src/upstream/dialect.ts";
+import { askWhole, openStream, type WholeAnswer } from "#src/upstream/exchange.ts";
+import { reach } from "#src/upstream/reach.ts";
+import { HEARTBEAT_MS, relay, type Source } from "#src/upstream/relay.ts";
+import { counts, NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
+import { type Ending, endingOf } from "#src/usage/ending.ts";
+import type { InferenceEvent } from "#src/usage/event.ts";
+import { type KnownCall, plainHeader } from "./call.ts";
+import type { Question } from "./question.ts";
+import { settleBehind } from "./settle.ts";
+
+export type Asking = {
+  readonly call: KnownCall;
+  readonly question: Question;
+  readonly model: Model;
+  readonly lease: Lease;
+  readonly draft: InferenceEvent;
+  readonly keeping: { readonly key: string; readonly scope: string | null; readonly ttlS: number } | null;
+  readonly headers: Record<string, string>;
+};
+
+type Exchange<T> = (
+  ask: ReturnType<typeof reach>,
+  dialect: ReturnType<typeof dialectOf>,
+  trace: { requestId: string; traceparent: string | null },
+  signal: AbortSignal,
+) => Promise<Reply<T>>;
+
+/** A silent host commits the stream after one heartbeat, so that a caller who has left is noticed from then on. */
+const COMMIT_AFTER_MS = HEARTBEAT_MS;
+
+/** The first byte leaves only when the lease is durable: an answered request is in the ledger, whatever dies. */
+export const LEASE_NOT_DURABLE = { retryAfterS: 2, cause: "the lease is not durable" };
+
+/** Answers with one JSON document. */
+export async function answerWhole(asking: Asking): Promise<Response> {
+  const { call, model, lease, keeping, headers } = asking;
+  const left = leaving(call.request);
+  const result = await askHosts<WholeAnswer>(asking, askWhole, model.deadlines.total, left.signal);
+  if (result.kind !== "answered") throw unanswered(asking, result);
+  const { document, text } = result.answer;
+  settleBehind(call, lease, ended(asking, result, "complete", tallyOf(document), Date.now()));
+  if (keeping !== null && isWorthKeeping(document)) {
+    const said = counts(document);
+    const totalTokens = (said?.promptTokens ?? 0) + (said?.completionTokens ?? 0);
+    call.defer(
+      keep(call.env.KV, keeping.key, { v: 1, scope: keeping.scope, body: document, totalTokens }, keeping.ttlS),
+    );
+  }
+  if (!(await lease.confirmed)) throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
+  return new Response(text, {
+    headers: { ...headers, ...provenance(asking, result.by), "content-type": "application/json" },
+  });
+}
+
+/** Answers with an event stream. */
+export async function answerStreamed(asking: Asking): Promise<Response> {
+  const { call, model, lease, headers } = asking;
+  const left = leaving(call.request);
+  const { firstToken, betweenTokens, total } = model.deadlines;
+  const asked = askHosts<Source>(asking, openStream, firstToken, left.signal);
+  const early = await beforeCommit(asked);
+  if (early !== null && early.kind !== "answered") throw unanswered(asking, early);
+
+  const {
+    body,
+    ended: end,
+    firstContentAtMs,
+  } = relay(asked.then(sourceOf), {
+    deadlines: { firstTokenMs: firstToken, betweenTokensMs: betweenTokens, totalMs: total },
+    hangUp: () => left.abort(),
+    now: Date.now,
+  });
+  // Anchored before the response is returned: at a disconnect the platform tears down what is not.
+  call.defer(
+    end.then(async (how) => {
+      const result = await asked;
+      const tally = result.kind === "answered" ? result.answer.stream.tally : null;
+      const outcome = how.kind === "upstream_error" && result.kind === "rejected" ? "rejected" : how.kind;
+      const event = ended(asking, result, outcome, tally, firstContentAtMs());
+      settleBehind(call, lease, event);
+    }),
+  );
+  if (!(await lease.confirmed)) {
+    await body.cancel();
+    throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
+  }
+  const by = early?.kind === "answered" ? early.by : null;
+  return new Response(body, {
+    headers: {
+      ...headers,
+      ...provenance(asking, by),
+      "content-type": "text/event-stream; charset=utf-8",
+      "x-accel-buffering": "no",
+    },
+  });
+}
+
+/** The fleet's order for this model, asked one after the other. */
+async function askHosts<T>(
+  asking: Asking,
+  exchange: Exchange<T>,
+  withinMs: number,
+  left: AbortSignal,
+): Promise<Attempt<Candidate, T>> {
+  const { call, question, model } = asking;
+  const { env, catalog, requestId } = call;
+  const fleet = () => env.FLEET.getByName("default").snapshot();
+  const { states } = await currentSnapshot(call.isolate.fleet, fleet, Date.now(), call.defer);
+  const trace = { requestId, traceparent: plainHeader(call.request, "traceparent") };
+  const ask = ({ host, served }: Candidate, signal: AbortSignal): Promise<Reply<T>> => {
+    const dialect = dialectOf(host, model, served, question, requestId, call.arrivedAtMs);
+    return exchange(reach(host, env, fetch), dialect, trace, signal);
+  };
+  return attempt(plan(catalog, model, states, Math.random), ask, { answerWithinMs: withinMs, left });
+}
+
+/** What the hosts said before it is time to commit the stream; null when they are still silent. */
+async function beforeCommit<T>(asked: Promise<T>): Promise<T | null> {
+  const stop = new AbortController();
+  const waited = scheduler.wait(COMMIT_AFTER_MS, { signal: stop.signal }).then(
+    () => null,
+    () => null,
+  );
+  const first = await Promise.race([asked, waited]);
+  stop.abort();
+  return first;
+}
+
+function sourceOf(result: Attempt<Candidate, Source>): Source {
+  if (result.kind === "answered") return result.answer;
+  throw result.kind === "client_left" ? new Problem("upstream_error") : result.problem;
+}
+
+/** Settles a question that nobody answered, and says why. */
+function unanswered(asking: Asking, result: Exclude<Attempt<Candidate, unknown>, { kind: "answered" }>): Problem {
+  const outcome = result.kind === "failed" ? "upstream_error" : result.kind;
+  settleBehind(asking.call, asking.lease, ended(asking, result, outcome, null, null));
+  if (result.kind === "client_left") return new Problem("upstream_error", { cause: "the caller left" });
+  const { problem } = result;
+  if (problem.code !== "no_healthy_host") return problem;
+  const waitMs = asking.call.isolate.fleet.snapshot.nextProbeAtMs - Date.now();
+  return new Problem("no_healthy_host", { retryAfterS: Math.max(1, waitMs / 1000) });
+}
+
+function ended(
+  { draft, model, call }: Asking,
+  result: Attempt<Candidate, unknown>,
+  outcome: Ending["outcome"],
+  counted: Tally | null,
+  firstContentAtMs: number | null,
+): InferenceEvent {
+  const host = result.by?.host.id ?? null;
+  call.log.host = host;
+  const servedAs = result.by?.served.as ?? null;
+  const { attempts } = result;
+  return endingOf(draft, model.price, {
+    outcome,
+    host,
+    servedAs,
+    attempts,
+    counted,
+    firstContentAtMs,
+    nowMs: Date.now(),
+  });
+}
+
+function tallyOf(document: Record<string, unknown>): Tally {
+  const [choice] = Array.isArray(document.choices) ? document.choices : [];
+  const finishReason = typeof choice?.finish_reason === "string" ? choice.finish_reason : null;
+  return { ...NOTHING_YET, ...counts(document), finishReason };
+}
+
+function provenance({ draft, call }: Asking, by: Candidate | null): Record<string, string> {
+  call.log.cache = draft.cache;
+  return { "x-causeway-cache": draft.cache, ...(by === null ? {} : { "x-causeway-host": by.host.id }) };
+}
+
+/** Aborted when the caller leaves before the answer begins, or by the relay afterwards. */
+function leaving(request: Request): AbortController {
+  const left = new AbortController();
+  request.signal.addEventListener("abort", () => left.abort());
+  return left;
+}

@@ -1,0 +1,147 @@
+/**
+ * The conductor of the inference routes, read from top to bottom: body, question, lease and cache at once, then either
+ * the kept answer or a host's. Every admitted request is settled exactly here or in `answer.ts`, whatever happens.
+ */
+import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
+import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
+import type { Model } from "#src/catalog/schema.ts";
+import { type Admission, type Lease, limitsOf, requestLease } from "#src/limits/admission.ts";
+import { rateLimitHeaders, refusalHeaders } from "#src/limits/headers.ts";
+import { Problem } from "#src/problem.ts";
+import { cachedEnding } from "#src/usage/ending.ts";
+import type { InferenceEvent } from "#src/usage/event.ts";
+import { type Asking, answerStreamed, answerWhole, LEASE_NOT_DURABLE } from "./answer.ts";
+import { readJson } from "./body.ts";
+import { type KnownCall, plainHeader } from "./call.ts";
+import { type Question, questionOf, type Route } from "./question.ts";
+import { settleBehind } from "./settle.ts";
+
+/** A lease outlives the longest answer by this much before it counts as abandoned. */
+const LEASE_MARGIN_MS = 30_000;
+/** The account cannot be reached: come back soon. */
+const UNREACHABLE_RETRY_AFTER_S = 2;
+
+/**
+ * Answers one inference request.
+ *
+ * @throws Problem for every refusal and for failures before the first byte
+ */
+export async function generate(call: KnownCall, route: Route): Promise<Response> {
+  const { document, bytes } = await readJson(call.request);
+  const question = questionOf(route, document);
+  const model = modelOf(call, question);
+  const keeping = await keepingOf(call, question, model);
+  const draft = draftOf(call, question, model, bytes, keeping === null ? "bypass" : "miss");
+
+  const [admission, kept] = await Promise.all([
+    requestLease(() => call.env.ACCOUNT.getByName(call.principal.accountId), {
+      limits: limitsOf(tierOf(call)),
+      leaseMs: model.deadlines.total + LEASE_MARGIN_MS,
+      ifAbandoned: draft,
+    }),
+    keeping === null ? null : lookUp(call.env.KV, keeping.key, keeping.scope),
+  ]);
+  const lease = leaseOf(admission);
+  const headers = rateLimitHeaders(lease.standings);
+  if (kept !== null) return answerKept(call, lease, draft, kept, headers);
+
+  const asking: Asking = { call, question, model, lease, draft, keeping, headers };
+  return question.stream ? answerStreamed(asking) : answerWhole(asking);
+}
+
+/** Where the answer may be kept, and for whom; null when it may not. */
+async function keepingOf(call: KnownCall, question: Question, model: Model): Promise<Asking["keeping"]> {
+  const { cache, served } = model;
+  if (cache === undefined) return null;
+  if (cacheability(model, question.body, call.request.headers.get("cache-control")) === "bypass") return null;
+  const scope = cache.scope === "user" ? call.principal.accountId : null;
+  const revision = served.map(({ host, as }) => `${host}:${as}`);
+  const key = await fingerprint(call.env.CAUSEWAY_SECRET, scope, question.route, revision, question.body);
+  return { key, scope, ttlS: cache.ttl };
+}
+
+async function answerKept(
+  call: KnownCall,
+  lease: Lease,
+  draft: InferenceEvent,
+  kept: CachedAnswer,
+  headers: Record<string, string>,
+): Promise<Response> {
+  settleBehind(call, lease, cachedEnding(draft, kept.totalTokens, Date.now()));
+  call.log.cache = "hit";
+  if (!(await lease.confirmed)) throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
+  return Response.json(kept.body, { headers: { ...headers, "x-causeway-cache": "hit" } });
+}
+
+function modelOf(call: KnownCall, question: Question): Model {
+  const wanted = question.route === "embeddings" ? "embedding" : "generation";
+  const model = call.catalog.models.find(({ id }) => id === question.model);
+  if (model === undefined) {
+    const message = `The model ${JSON.stringify(question.model.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
+    throw new Problem("model_not_found", { param: "model", message });
+  }
+  if (model.kind !== wanted) {
+    throw new Problem("unsupported_value", {
+      param: "model",
+      message: `${model.id} is a model for ${model.kind}, not for this route.`,
+    });
+  }
+  call.log.model = model.id;
+  return model;
+}
+
+function tierOf(call: KnownCall) {
+  const tier = call.catalog.tiers[call.principal.tier] ?? call.catalog.tiers.default;
+  if (tier === undefined) throw new Problem("misconfigured", { cause: "catalog: tiers.default is missing" });
+  return tier;
+}
+
+function leaseOf(admission: Admission): Lease {
+  if (admission.kind === "admitted") return admission.lease;
+  if (admission.kind === "unreachable") {
+    throw new Problem("limits_unavailable", { retryAfterS: UNREACHABLE_RETRY_AFTER_S, cause: admission.cause });
+  }
+  const { standings, retryAfterMs } = admission;
+  throw new Problem("rate_limit_exceeded", {
+    retryAfterS: retryAfterMs / 1000,
+    headers: { ...rateLimitHeaders(standings), ...refusalHeaders(retryAfterMs) },
+  });
+}
+
+/** The event as it stands if the isolate dies: what was reserved, marked as an estimate. */
+function draftOf(
+  call: KnownCall,
+  { route, body }: Question,
+  model: Model,
+  bodyBytes: number,
+  cache: "miss" | "bypass",
+): InferenceEvent {
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens;
+  return {
+    v: 1,
+    kind: "inference",
+    id: call.requestId,
+    atMs: call.arrivedAtMs,
+    route,
+    model: model.id,
+    userId: call.principal.userId,
+    keyId: call.principal.keyId,
+    tier: call.principal.tier,
+    ip: plainHeader(call.request, "cf-connecting-ip"),
+    workflowId: plainHeader(call.request, "x-workflow-id"),
+    host: null,
+    servedAs: null,
+    // English prose has about four bytes to a token in the tokenizers of the models served here.
+    promptTokens: Math.ceil(bodyBytes / 4),
+    completionTokens: typeof maxTokens === "number" ? maxTokens : 0,
+    estimated: true,
+    savedTokens: 0,
+    ttftMs: null,
+    latencyMs: 0,
+    finishReason: null,
+    outcome: "abandoned",
+    attempts: 0,
+    cache,
+    costMicros: null,
+  };
+}

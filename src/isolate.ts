@@ -1,0 +1,21 @@
+/**
+ * What one isolate remembers between requests: values only, never promises or streams, because a promise made in one
+ * request hangs every other request that awaits it once its own is cancelled.
+ */
+import { type KeyMemory, newKeyMemory } from "./auth/jwks.ts";
+import { type CatalogMemory, newCatalogMemory } from "./catalog/load.ts";
+import type { Env } from "./env.ts";
+import { newSnapshotMemory, type SnapshotMemory } from "./fleet/snapshot.ts";
+
+export type Isolate = { readonly catalog: CatalogMemory; readonly fleet: SnapshotMemory; readonly keys: KeyMemory };
+
+const isolates = new WeakMap<object, Isolate>();
+
+/** The memory that belongs to these bindings. */
+export function isolateOf(env: Env): Isolate {
+  const known = isolates.get(env);
+  if (known !== undefined) return known;
+  const fresh = { catalog: newCatalogMemory(), fleet: newSnapshotMemory(), keys: newKeyMemory() };
+  isolates.set(env, fresh);
+  return fresh;
+}

@@ -1,0 +1,36 @@
+/** Writing `inference_logs`. One statement for a batch; a row that is there already is left as it is. */
+import type { InferenceEvent } from "#src/usage/event.ts";
+import type { Session } from "./session.ts";
+
+const INSERT = `
+  INSERT INTO inference_logs (
+    id, request_id, workflow_id, tokens_used, latency_ms, model, user_id, ip_address, "timestamp", cost_estimate,
+    key_id, tier, route, host, served_as, prompt_tokens, completion_tokens, saved_tokens, estimated, ttft_ms,
+    finish_reason, outcome, attempts, cache, metadata)
+  SELECT
+    (e ->> 'id')::uuid, (e ->> 'id')::uuid, e ->> 'workflowId',
+    (e ->> 'promptTokens')::bigint + (e ->> 'completionTokens')::bigint, (e ->> 'latencyMs')::integer, e ->> 'model',
+    e ->> 'userId', (e ->> 'ip')::inet, to_timestamp((e ->> 'atMs')::double precision / 1000),
+    (e ->> 'costMicros')::numeric / 1000000,
+    e ->> 'keyId', e ->> 'tier', e ->> 'route', e ->> 'host', e ->> 'servedAs', (e ->> 'promptTokens')::integer,
+    (e ->> 'completionTokens')::integer, (e ->> 'savedTokens')::integer, (e ->> 'estimated')::boolean,
+    (e ->> 'ttftMs')::integer, e ->> 'finishReason', e ->> 'outcome', (e ->> 'attempts')::integer, e ->> 'cache',
+    jsonb_build_object('v', e -> 'v', 'recorded_at', to_timestamp($2::double precision / 1000))
+  FROM jsonb_array_elements($1::jsonb) AS e
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id`;
+
+/**
+ * Inserts events.
+ *
+ * @param nowMs when they were recorded, kept in the metadata
+ * @returns the ids that were new
+ */
+export async function insertInferenceLogs(
+  session: Session,
+  events: readonly InferenceEvent[],
+  nowMs: number,
+): Promise<string[]> {
+  const { rows } = await session.query<{ id: string }>(INSERT, [JSON.stringify(events), nowMs]);
+  return rows.map(({ id }) => id);
+}

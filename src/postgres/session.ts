@@ -1,0 +1,30 @@
+/** A connection for one invocation. Nothing here lives longer: I/O objects belong to the invocation that made them. */
+import { Client } from "pg";
+
+export type Session = Pick<Client, "query">;
+
+const CONNECT_WITHIN_MS = 5_000;
+/** A database that accepts and never answers must not hold a batch for long. */
+const STATEMENT_WITHIN_MS = 10_000;
+
+/**
+ * Runs work on a fresh connection and closes it.
+ *
+ * @throws what `pg` throws, and what the work throws
+ */
+export async function inSession<T>(connectionString: string, work: (session: Session) => Promise<T>): Promise<T> {
+  const client = new Client({
+    connectionString,
+    connectionTimeoutMillis: CONNECT_WITHIN_MS,
+    query_timeout: STATEMENT_WITHIN_MS,
+    statement_timeout: STATEMENT_WITHIN_MS,
+  });
+  // Without a listener a connection that breaks while idle would end the invocation.
+  client.on("error", (cause) => console.error(JSON.stringify({ at: "postgres", cause: String(cause) })));
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Asking hosts in order until one answers. Only before an answer begins: nothing that reached a caller is ever asked
+ * for twice. The only I/O is `ask`.
+ */
+import { Problem } from "#src/problem.ts";
+import type { Refusal } from "./engine-error.ts";
+
+/** A request may cost the fleet this many tries, whatever the number of hosts. */
+const MAX_ATTEMPTS = 3;
+
+/** What one host said. */
+export type Reply<T> = { readonly kind: "answer"; readonly answer: T } | Refusal;
+
+export type Attempt<C, T> =
+  | { readonly kind: "answered"; readonly by: C; readonly answer: T; readonly attempts: number }
+  | {
+      readonly kind: "rejected" | "failed";
+      readonly by: C | null;
+      readonly problem: Problem;
+      readonly attempts: number;
+    }
+  | { readonly kind: "client_left"; readonly by: C; readonly attempts: number };
+
+export type Patience = {
+  /** Each host has this long to begin its answer. */
+  readonly answerWithinMs: number;
+  /** Aborted when the caller has left. */
+  readonly left: AbortSignal;
+};
+
+/**
+ * Asks each candidate once until one answers or the request itself is refused.
+ *
+ * @param ask asks one host; its signal ends the exchange, and goes on to do so after the answer has begun
+ * @returns never rejects; with no candidate, or none that answered, `failed` with the last host's reason
+ */
+export async function attempt<C, T>(
+  candidates: readonly C[],
+  ask: (candidate: C, signal: AbortSignal) => Promise<Reply<T>>,
+  patience: Patience,
+): Promise<Attempt<C, T>> {
+  let last: Attempt<C, T> = { kind: "failed", by: null, problem: new Problem("no_healthy_host"), attempts: 0 };
+  for (const [at, by] of candidates.slice(0, MAX_ATTEMPTS).entries()) {
+    last = await once(by, at + 1, ask, patience);
+    if (last.kind !== "failed") return last;
+  }
+  return last;
+}
+
+async function once<C, T>(
+  by: C,
+  attempts: number,
+  ask: (candidate: C, signal: AbortSignal) => Promise<Reply<T>>,
+  { answerWithinMs, left }: Patience,
+): Promise<Attempt<C, T>> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), answerWithinMs);
+  try {
+    const reply = await ask(by, AbortSignal.any([left, deadline.signal]));
+    if (reply.kind === "answer") return { kind: "answered", by, answer: reply.answer, attempts };
+    return { kind: reply.kind, by, problem: reply.problem, attempts };
+  } catch (cause) {
+    if (left.aborted) return { kind: "client_left", by, attempts };
+    // A host that cannot do what the question needs, as a native one with tools: no fault of the host.
+    if (cause instanceof Problem) return { kind: "rejected", by, problem: cause, attempts };
+    const code = deadline.signal.aborted ? "upstream_timeout" : "upstream_error";
+    return { kind: "failed", by, problem: new Problem(code, { cause }), attempts };
+  } finally {
+    // The deadline is for the beginning only: a long stream must outlive it.
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * What is said to a host and how its answer is read: the one place that knows which engine speaks how. Pure.
+ */
+import type { Host, Model, Served } from "#src/catalog/schema.ts";
+import type { JsonObject } from "#src/ingress/body.ts";
+import type { Question } from "#src/ingress/question.ts";
+import { type AnswerStream, OpenAiStream } from "./answer-stream.ts";
+import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
+import { NativeStream } from "./native-stream.ts";
+
+export type Dialect = {
+  readonly path: string;
+  readonly body: JsonObject;
+  /** A reader for the host's event stream. */
+  stream(): AnswerStream;
+  /** A whole answer in OpenAI's shape, or null when the host's bytes are that already. */
+  answer: ((document: JsonObject) => JsonObject) | null;
+};
+
+const PATHS = { chat: "/v1/chat/completions", completions: "/v1/completions", embeddings: "/v1/embeddings" } as const;
+
+/** A native host generates for ever unless told otherwise; this bounds callers who name no bound. */
+const NATIVE_MAX_TOKENS = 4_096;
+
+/**
+ * The dialect for one question to one host.
+ *
+ * @param requestId names the answer where the engine gives it no name
+ * @throws Problem `unsupported_value` for what this host cannot do
+ */
+export function dialectOf(
+  host: Host,
+  model: Model,
+  served: Served,
+  question: Question,
+  requestId: string,
+  nowMs: number,
+): Dialect {
+  const { route } = question;
+  if (host.native && route !== "embeddings") {
+    const created = Math.floor(nowMs / 1000);
+    const reply: NativeReply = {
+      route,
+      id: `${route === "chat" ? "chatcmpl" : "cmpl"}-${requestId}`,
+      created,
+      model: model.id,
+    };
+    return {
+      path: "/completion",
+      body: nativeRequest(question, served, Math.min(NATIVE_MAX_TOKENS, model.context ?? NATIVE_MAX_TOKENS)),
+      stream: () => new NativeStream(reply, question.wantsUsage),
+      answer: (document) => nativeAnswer(reply, document),
+    };
+  }
+  const counting = host.engine === "vllm" ? "usage" : "timings";
+  return {
+    path: PATHS[route],
+    body: { ...question.body, model: served.as, ...(question.stream ? streamOptions(host, question) : {}) },
+    stream: () =>
+      new OpenAiStream({ usageChunk: !question.wantsUsage, member: asked(question, counting) ? null : counting }),
+    answer: null,
+  };
+}
+
+/**
+ * The counts that make a cancelled answer's cost exact: vLLM repeats usage in every chunk when asked, llama.cpp its
+ * timings. Both are hidden from callers who did not ask for them.
+ */
+function streamOptions(host: Host, question: Question): JsonObject {
+  const options = { ...(question.body.stream_options as JsonObject | undefined), include_usage: true };
+  if (host.engine === "llamacpp") return { stream_options: options, timings_per_token: true };
+  return { stream_options: { ...options, continuous_usage_stats: true } };
+}
+
+function asked(question: Question, member: "usage" | "timings"): boolean {
+  if (member === "timings") return question.body.timings_per_token === true;
+  return (question.body.stream_options as JsonObject | undefined)?.continuous_usage_stats === true;
+}

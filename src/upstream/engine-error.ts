@@ -1,0 +1,61 @@
+/**
+ * What a host's refusal means: the caller's own mistake in OpenAI's words, or a failure of the host that another host
+ * may not have. vLLM says codes as numbers, llama.cpp by type names, tunnels in HTML. Pure.
+ */
+import { z } from "zod";
+import { Problem, type ProblemCode } from "#src/problem.ts";
+
+export type Refusal =
+  /** The request is at fault; no other host would take it. */
+  | { readonly kind: "rejected"; readonly problem: Problem }
+  /** The host is at fault or full; another may do. */
+  | { readonly kind: "failed"; readonly problem: Problem };
+
+const said = z.looseObject({
+  message: z.string().catch(""),
+  type: z.string().nullish().catch(null),
+  param: z.string().nullish().catch(null),
+});
+/** Older vLLM puts the members at the top level. */
+const envelope = z.union([z.looseObject({ error: said }).transform(({ error }) => error), said]);
+
+/** An engine's sentence is passed on for the caller's own mistakes, up to this length. */
+const MAX_MESSAGE = 1_000;
+/** When a busy host says nothing of when to come back. */
+const BUSY_RETRY_AFTER_S = 2;
+
+/** Reads a host's answer that is not 2xx, or 2xx of a type that an engine never sends. */
+export function refusalOf(status: number, headers: Headers, body: string): Refusal {
+  const cause = `host answered ${status} ${headers.get("content-type") ?? ""}`;
+  if (status === 429 || status === 503) {
+    const wanted = Number(headers.get("retry-after"));
+    const retryAfterS = Number.isFinite(wanted) && wanted > 0 ? wanted : BUSY_RETRY_AFTER_S;
+    return { kind: "failed", problem: new Problem("host_busy", { retryAfterS, cause }) };
+  }
+  // A redirect is Access's login page: the service token was refused.
+  if (status === 401 || status === 403 || (status >= 300 && status < 400)) {
+    return { kind: "failed", problem: new Problem("upstream_refused", { cause }) };
+  }
+  const parsed = envelope.safeParse(asJson(body));
+  const isOwnMistake = [400, 413, 422, 501].includes(status) && parsed.success && parsed.data.message !== "";
+  if (!isOwnMistake) return { kind: "failed", problem: new Problem("upstream_error", { cause }) };
+  const { message, type, param } = parsed.data;
+  const facts = { message: message.slice(0, MAX_MESSAGE), param: param ?? null, cause };
+  return { kind: "rejected", problem: new Problem(codeOf(status, message, type ?? ""), facts) };
+}
+
+function codeOf(status: number, message: string, type: string): ProblemCode {
+  if (type === "exceed_context_size_error" || /maximum context length|context (size|length|window)/i.test(message)) {
+    return "context_length_exceeded";
+  }
+  if (status === 501 || type === "not_supported_error") return "unsupported_value";
+  return status === 413 ? "request_too_large" : "invalid_value";
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * llama.cpp's native stream to OpenAI's: `{"content", "stop"}` events become chunks, the last one also the finish
+ * reason, the usage and `[DONE]`, which the native route does not send. Pure.
+ */
+import { concat } from "#src/bytes.ts";
+import { dataOf, EventSplitter, eventOf } from "#src/sse.ts";
+import { type AnswerStream, parseEvent } from "./answer-stream.ts";
+import { chunkOf, finishReasonOf, type NativeReply, usageOf } from "./native.ts";
+import { counts, NOTHING_YET, type Tally } from "./tally.ts";
+
+export class NativeStream implements AnswerStream {
+  readonly #reply: NativeReply;
+  readonly #wantsUsage: boolean;
+  readonly #events = new EventSplitter();
+  #stopped = false;
+  #opened = false;
+  #tally: Tally = NOTHING_YET;
+
+  constructor(reply: NativeReply, wantsUsage: boolean) {
+    this.#reply = reply;
+    this.#wantsUsage = wantsUsage;
+  }
+
+  get endedWell(): boolean {
+    return this.#stopped && this.#events.pendingBytes === 0;
+  }
+
+  get tally(): Tally {
+    return this.#tally;
+  }
+
+  get hasContent(): boolean {
+    return this.#tally.contentPieces > 0;
+  }
+
+  push(chunk: Uint8Array): Uint8Array | null {
+    const out = this.#events.push(chunk).flatMap((event) => this.#translate(event));
+    return out.length === 0 ? null : concat(...out);
+  }
+
+  #translate(event: Uint8Array): Uint8Array[] {
+    const data = dataOf(event);
+    if (data === null || this.#stopped || data.trim() === "[DONE]") return [];
+    const document = parseEvent(data);
+    const content = typeof document.content === "string" ? document.content : "";
+    this.#tally = {
+      ...this.#tally,
+      ...counts(document),
+      contentPieces: this.#tally.contentPieces + (content === "" ? 0 : 1),
+    };
+    const out: Uint8Array[] = [];
+    if (!this.#opened && this.#reply.route === "chat") out.push(this.#event({ role: "assistant", content: "" }, null));
+    this.#opened = true;
+    if (content !== "") out.push(this.#event({ content }, null));
+    return document.stop === true ? [...out, ...this.#end(document)] : out;
+  }
+
+  #end(document: Record<string, unknown>): Uint8Array[] {
+    this.#stopped = true;
+    const finishReason = finishReasonOf(document);
+    const usage = usageOf(document);
+    const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = usage;
+    this.#tally = { ...this.#tally, promptTokens, completionTokens, finishReason };
+    const out = [this.#event({ content: "" }, finishReason)];
+    if (this.#wantsUsage) out.push(eventOf(JSON.stringify({ ...chunkOf(this.#reply, {}, null), choices: [], usage })));
+    return [...out, eventOf("[DONE]")];
+  }
+
+  #event(delta: { role?: string; content?: string }, finishReason: string | null): Uint8Array {
+    return eventOf(JSON.stringify(chunkOf(this.#reply, delta, finishReason)));
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * llama.cpp's native `/completion` against OpenAI's shapes, both ways: chat messages to a prompt, options to options, a
+ * whole answer to a whole answer. The stream is in `native-stream.ts`. Pure.
+ */
+
+import type { Served } from "#src/catalog/schema.ts";
+import type { JsonObject } from "#src/ingress/body.ts";
+import type { Question } from "#src/ingress/question.ts";
+import { Problem } from "#src/problem.ts";
+import { render } from "./template.ts";
+
+/** The members that every piece of one reply repeats. */
+export type NativeReply = {
+  readonly route: "chat" | "completions";
+  readonly id: string;
+  /** Seconds since the epoch. */
+  readonly created: number;
+  readonly model: string;
+};
+
+/** What `/completion` cannot do, or would do by another meaning. */
+const UNSUPPORTED = ["tools", "functions", "response_format", "logprobs", "top_logprobs", "best_of", "suffix", "echo"];
+/** Same name and meaning on both sides. */
+const SAME = [
+  "temperature",
+  "top_p",
+  "top_k",
+  "min_p",
+  "seed",
+  "presence_penalty",
+  "frequency_penalty",
+  "logit_bias",
+  "stop",
+];
+
+/**
+ * The native request for a question.
+ *
+ * @param maxTokens tokens to generate when the caller names no bound: natively, no bound means for ever
+ * @throws Problem `unsupported_value` for what the native route cannot do
+ */
+export function nativeRequest(question: Question, served: Served, maxTokens: number): JsonObject {
+  const { body, route } = question;
+  const param = UNSUPPORTED.find((name) => body[name] != null && body[name] !== false);
+  if (param !== undefined) throw unsupported(param);
+  if (typeof body.n === "number" && body.n > 1) throw unsupported("n");
+  const template = route === "chat" ? render(served.template, body.messages) : null;
+  const options = Object.fromEntries(SAME.filter((name) => body[name] != null).map((name) => [name, body[name]]));
+  const stop = [...[options.stop ?? []].flat(), ...(template?.stop ?? [])];
+  return {
+    ...options,
+    ...(stop.length > 0 ? { stop } : {}),
+    prompt: template?.prompt ?? promptOf(body.prompt),
+    n_predict: body.max_completion_tokens ?? body.max_tokens ?? maxTokens,
+    cache_prompt: true,
+    stream: question.stream,
+    ...(question.stream ? { timings_per_token: true } : {}),
+  };
+}
+
+/** One prompt: several would each need an answer of their own, which a native reply cannot carry. */
+function promptOf(prompt: unknown): unknown {
+  if (!Array.isArray(prompt)) return prompt;
+  if (typeof prompt[0] === "number") return prompt;
+  if (prompt.length !== 1) throw unsupported("prompt");
+  return prompt[0];
+}
+
+function unsupported(param: string): Problem {
+  return new Problem("unsupported_value", {
+    param,
+    message: `${param} is not supported by the host that serves this model.`,
+  });
+}
+
+/** A whole native answer as OpenAI's. */
+export function nativeAnswer(reply: NativeReply, document: JsonObject): JsonObject {
+  const content = typeof document.content === "string" ? document.content : "";
+  const finish_reason = finishReasonOf(document);
+  const choice =
+    reply.route === "chat"
+      ? { index: 0, message: { role: "assistant", content }, logprobs: null, finish_reason }
+      : { index: 0, text: content, logprobs: null, finish_reason };
+  const object = reply.route === "chat" ? "chat.completion" : "text_completion";
+  const { id, created, model } = reply;
+  return { id, object, created, model, choices: [choice], usage: usageOf(document) };
+}
+
+/** One piece of a streamed answer. */
+export function chunkOf(
+  reply: NativeReply,
+  delta: { role?: string; content?: string },
+  finish_reason: string | null,
+): JsonObject {
+  const { id, created, model } = reply;
+  if (reply.route === "completions") {
+    const choice = { index: 0, text: delta.content ?? "", logprobs: null, finish_reason };
+    return { id, object: "text_completion", created, model, choices: [choice] };
+  }
+  // OpenAI's last chunk has an empty delta.
+  const choice = { index: 0, delta: finish_reason === null ? delta : {}, logprobs: null, finish_reason };
+  return { id, object: "chat.completion.chunk", created, model, choices: [choice] };
+}
+
+/** `limit` ended by the token bound; `eos` and `word` by themselves. */
+export function finishReasonOf(document: JsonObject): "length" | "stop" {
+  return document.stop_type === "limit" || document.stopped_limit === true ? "length" : "stop";
+}
+
+export function usageOf(document: JsonObject): Record<"prompt_tokens" | "completion_tokens" | "total_tokens", number> {
+  const prompt_tokens = numberOr0(document.tokens_evaluated);
+  const completion_tokens = numberOr0(document.tokens_predicted);
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
+}
+
+function numberOr0(value: unknown): number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : 0;
+}

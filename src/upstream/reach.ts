@@ -1,0 +1,50 @@
+/**
+ * How a host is reached: one interface over a plain URL, a public hostname behind Cloudflare Access, and a Workers VPC
+ * binding. The upstream URL is the catalog's base and a fixed path, never anything a caller wrote, and the headers are
+ * an allow-list made here.
+ */
+import type { Host } from "#src/catalog/schema.ts";
+import { type Env, secretOf } from "#src/env.ts";
+
+/** Asks a path of one host. Rejects when the host cannot be reached. */
+export type Ask = (path: string, init: RequestInit) => Promise<Response>;
+
+/**
+ * The way to a host.
+ *
+ * @param fetcher the platform's fetch
+ */
+export function reach(host: Host, env: Env, fetcher: typeof fetch): Ask {
+  const credentials = credentialHeaders(host, env);
+  const send = senderOf(host, env, fetcher);
+  return (path, init) => {
+    const headers = new Headers(init.headers);
+    // Compressed event streams may sit in an encoder until it is full.
+    headers.set("accept-encoding", "identity");
+    for (const [name, value] of Object.entries(credentials)) headers.set(name, value);
+    // A redirect would carry the engine's key elsewhere; behind Access it means that the service token was refused.
+    return send(`${host.reach.url}${path}`, { ...init, headers, redirect: "manual" });
+  };
+}
+
+function senderOf(host: Host, env: Env, fetcher: typeof fetch): (url: string, init: RequestInit) => Promise<Response> {
+  if (host.reach.via !== "vpc") return (url, init) => fetcher(url, init);
+  const service: unknown = Reflect.get(env, host.reach.binding);
+  if (!isFetcher(service)) throw new Error(`hosts.${host.id}.reach.binding: no binding ${host.reach.binding}`);
+  return (url, init) => service.fetch(url, init);
+}
+
+function isFetcher(value: unknown): value is Fetcher {
+  return typeof value === "object" && value !== null && "fetch" in value;
+}
+
+function credentialHeaders(host: Host, env: Env): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const key = host.keyFrom === undefined ? undefined : secretOf(env, host.keyFrom);
+  if (key !== undefined) headers.authorization = `Bearer ${key}`;
+  if (host.reach.via === "access") {
+    headers["cf-access-client-id"] = env.ACCESS_CLIENT_ID ?? "";
+    headers["cf-access-client-secret"] = env.ACCESS_CLIENT_SECRET ?? "";
+  }
+  return headers;
+}
