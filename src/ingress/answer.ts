@@ -50,7 +50,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
   const result = await askHosts<WholeAnswer>(asking, askWhole, model.deadlines.total, left.signal);
   if (result.kind !== "answered") throw unanswered(asking, result);
   const { document, text } = result.answer;
-  settleBehind(call, lease, ended(asking, result, "complete", tallyOf(document), Date.now()));
+  settleBehind(call, lease, ended(asking, result, "complete", tallyOf(document), null));
   if (keeping !== null && isWorthKeeping(document)) {
     const said = counts(document);
     const totalTokens = (said?.promptTokens ?? 0) + (said?.completionTokens ?? 0);
@@ -155,14 +155,13 @@ function unanswered(asking: Asking, result: Exclude<Attempt<Candidate, unknown>,
 }
 
 function ended(
-  { draft, model, call }: Asking,
+  { draft, model }: Asking,
   result: Attempt<Candidate, unknown>,
   outcome: Ending["outcome"],
   counted: Tally | null,
   firstContentAtMs: number | null,
 ): InferenceEvent {
   const host = result.by?.host.id ?? null;
-  call.log.host = host;
   const servedAs = result.by?.served.as ?? null;
   const { attempts } = result;
   return endingOf(draft, model.price, {
@@ -184,6 +183,7 @@ function tallyOf(document: Record<string, unknown>): Tally {
 
 function provenance({ draft, call }: Asking, by: Candidate | null): Record<string, string> {
   call.log.cache = draft.cache;
+  call.log.host = by?.host.id ?? null;
   return { "x-causeway-cache": draft.cache, ...(by === null ? {} : { "x-causeway-host": by.host.id }) };
 }
 

@@ -19,8 +19,9 @@ export async function inSession<T>(connectionString: string, work: (session: Ses
     query_timeout: STATEMENT_WITHIN_MS,
     statement_timeout: STATEMENT_WITHIN_MS,
   });
-  // Without a listener a connection that breaks while idle would end the invocation.
-  client.on("error", (cause) => console.error(JSON.stringify({ at: "postgres", cause: String(cause) })));
+  // Without a listener a connection that breaks while idle would end the invocation. Work that is under way fails by
+  // itself, and after the work a socket that closes is no news.
+  client.on("error", () => undefined);
   await client.connect();
   try {
     return await work(client);

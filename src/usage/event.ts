@@ -42,7 +42,7 @@ export const inferenceEvent = z.object({
   estimated: z.boolean(),
   /** Tokens that a cached answer saved. */
   savedTokens: count,
-  /** From arrival to the first content; null when there was none. */
+  /** From arrival to the first content of a stream; null when there was none, or the answer came whole. */
   ttftMs: count.nullable(),
   latencyMs: count,
   finishReason: z.string().nullable(),

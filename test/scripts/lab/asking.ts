@@ -1,0 +1,117 @@
+// How the lab's tests talk to a host: start one that is gone after the test, ask it, read its events. Speaks plain HTTP.
+import { request } from "node:http";
+import { onTestFinished } from "vitest";
+import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
+import type { LabHostOptions } from "#scripts/lab/options.ts";
+import type { TruthEntry } from "#scripts/lab/truth.ts";
+
+const QUICK: Omit<LabHostOptions, "engine"> = {
+  id: "gpu",
+  port: 0,
+  models: ["llama"],
+  slots: 4,
+  ttftMs: 5,
+  tokensPerSecond: 2000,
+  contextTokens: 4096,
+};
+
+export interface Asked {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: replies are read member by member, as a caller would
+  readonly json: any;
+}
+
+/** A running host; it stops when the test ends. */
+export async function hostFor(options: Partial<LabHostOptions> = {}): Promise<LabHost> {
+  const host = await startLabHost({ ...QUICK, engine: "vllm", ...options });
+  onTestFinished(() => host.stop());
+  return host;
+}
+
+/** One request, read to its end. */
+export async function ask(
+  host: LabHost,
+  path: string,
+  body?: unknown,
+  init: { method?: string; headers?: Record<string, string>; signal?: AbortSignal } = {},
+): Promise<Asked> {
+  const method = init.method ?? (body === undefined ? "GET" : "POST");
+  const sent = body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) };
+  const response = await fetch(host.url + path, { redirect: "manual", ...init, method, ...sent });
+  const text = await response.text();
+  const isJson = response.headers.get("content-type")?.startsWith("application/json") && text !== "";
+  return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+}
+
+/** The data of each whole event of a stream's text. */
+export function eventsOf(text: string): string[] {
+  return text
+    .split("\n\n")
+    .slice(0, -1)
+    .map((event) => event.replace(/^data: /, ""));
+}
+
+/** The parsed events of a stream but [DONE]. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export function chunksOf(text: string): any[] {
+  return eventsOf(text)
+    .filter((data) => data !== "[DONE]")
+    .map((data) => JSON.parse(data));
+}
+
+/** A chat body of one user message. */
+export function chatBody(content: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { model: "llama", messages: [{ role: "user", content }], ...more };
+}
+
+/** The whole answer's text, chat or raw. */
+export async function answerOf(host: LabHost, path: string, body: unknown): Promise<string> {
+  const { json } = await ask(host, path, body);
+  const choice = json.choices?.[0];
+  return choice?.message?.content ?? choice?.text ?? json.content;
+}
+
+/** The host's truth. */
+export async function truthOf(host: LabHost): Promise<TruthEntry[]> {
+  return (await ask(host, "/lab/truth")).json;
+}
+
+/** Waits until a reading of the host fits; the suite's own timeout is the limit. */
+export async function until<T>(read: () => Promise<T>, fits: (value: T) => boolean): Promise<T> {
+  for (;;) {
+    const value = await read();
+    if (fits(value)) return value;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+export interface RawOutcome {
+  readonly status: number | undefined;
+  readonly bytes: Buffer;
+  /** How it ended: cleanly, or by which error code. */
+  readonly ended: "clean" | string;
+}
+
+/** A request whose every byte is kept, whatever becomes of the connection; leaves after `leaveAfterMs`. */
+export function askRaw(host: LabHost, path: string, body: unknown, leaveAfterMs?: number): Promise<RawOutcome> {
+  return new Promise((resolve) => {
+    const parts: Buffer[] = [];
+    let status: number | undefined;
+    const done = (ended: string): void => resolve({ status, bytes: Buffer.concat(parts), ended });
+    const req = request(host.url + path, { method: body === undefined ? "GET" : "POST", agent: false }, (res) => {
+      status = res.statusCode;
+      res.on("data", (part: Buffer) => parts.push(part));
+      res.on("end", () => done("clean"));
+      res.on("error", (problem: NodeJS.ErrnoException) => done(problem.code ?? "error"));
+    });
+    req.on("error", (problem: NodeJS.ErrnoException) => done(problem.code ?? "error"));
+    if (leaveAfterMs !== undefined)
+      setTimeout(() => {
+        req.destroy();
+        done("left");
+      }, leaveAfterMs);
+    req.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
