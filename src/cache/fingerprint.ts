@@ -5,7 +5,7 @@
  * engine could not tell them apart, and nobody can guess a name from a prompt.
  */
 import type { Model } from "#src/catalog/schema.ts";
-import type { JsonObject } from "#src/ingress/body.ts";
+import type { JsonObject } from "#src/json.ts";
 
 /** Part of every name: raised when what is stored changes shape. */
 const VERSION = 1;

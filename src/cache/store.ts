@@ -3,7 +3,7 @@
  * up so that a slow KV costs a caller little.
  */
 import { z } from "zod";
-import type { JsonObject } from "#src/ingress/body.ts";
+import type { JsonObject } from "#src/json.ts";
 
 /** A read that takes longer is treated as a miss. */
 const READ_WITHIN_MS = 250;

@@ -3,9 +3,8 @@
  * value, never from the caller's bytes, so no hop reads the document differently.
  */
 import { readBounded } from "#src/bytes.ts";
+import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
-
-export type JsonObject = { readonly [member: string]: unknown };
 
 export const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_DEPTH = 64;

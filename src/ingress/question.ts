@@ -3,8 +3,8 @@
  * host are checked; what it does not know passes through, because engines have more options than OpenAI's.
  */
 import { z } from "zod";
+import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
-import type { JsonObject } from "./body.ts";
 
 export type Route = "chat" | "completions" | "embeddings";
 

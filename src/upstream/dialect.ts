@@ -2,8 +2,8 @@
  * What is said to a host and how its answer is read: the one place that knows which engine speaks how. Pure.
  */
 import type { Host, Model, Served } from "#src/catalog/schema.ts";
-import type { JsonObject } from "#src/ingress/body.ts";
 import type { Question } from "#src/ingress/question.ts";
+import type { JsonObject } from "#src/json.ts";
 import { type AnswerStream, OpenAiStream } from "./answer-stream.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";

@@ -3,7 +3,7 @@
  * host sends is taken as hostile: wrong types, pages in HTML and bodies without end become refusals or errors here.
  */
 import { readBounded } from "#src/bytes.ts";
-import type { JsonObject } from "#src/ingress/body.ts";
+import type { JsonObject } from "#src/json.ts";
 import type { Reply } from "./attempt.ts";
 import type { Dialect } from "./dialect.ts";
 import { refusalOf } from "./engine-error.ts";

@@ -4,8 +4,8 @@
  */
 
 import type { Served } from "#src/catalog/schema.ts";
-import type { JsonObject } from "#src/ingress/body.ts";
 import type { Question } from "#src/ingress/question.ts";
+import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
 import { render } from "./template.ts";
 

@@ -193,7 +193,7 @@ describe("refusals", () => {
     ["no JSON", "/completion", "{", 500, "server_error"],
     ["n_predict a string", "/completion", { prompt: "x", n_predict: "9" }, 400, "invalid_request_error"],
     ["more choices than slots", "/v1/chat/completions", chatBody("x", { n: 3 }), 400, "invalid_request_error"],
-    ["over the context", "/completion", { prompt: "word ".repeat(5000) }, 400, "exceed_context_size_error"],
+    ["over the context", "/completion", { prompt: `${"word ".repeat(4999)}word` }, 400, "exceed_context_size_error"],
     ["unknown path", "/nothing", {}, 404, "not_found_error"],
     ["wrong method", "/slots", {}, 404, "not_found_error"],
   ])("%s", async (_name, path, body, status, type) => {
