@@ -130,7 +130,7 @@ function alreadySaid(prompt: string, basis: number, shift: number): Said {
   }
   const tokens = tokenize(prompt.slice(at));
   for (const token of tokens) {
-    run.hear(token, at, state, lineStart);
+    run.hear(token, at, state, lineStart, at + token.length === prompt.length);
     state = fold(state, token);
     at += token.length;
     lineStart = token.endsWith("\n");
@@ -153,23 +153,21 @@ class OwnWords {
     this.#shift = asked;
   }
 
-  hear(token: string, at: number, state: number, lineStart: boolean): void {
+  hear(token: string, at: number, state: number, lineStart: boolean, last: boolean): void {
     const shift = shiftOf(token, state, lineStart);
-    this.pending = "";
-    if (shift !== undefined && (this.length === 0 || shift === this.#shift)) {
+    const expected = this.length === 0 ? this.#asked : this.#shift;
+    const wanted = written(wordAt(state, expected), lineStart);
+    if (last && wanted !== token && wanted.startsWith(token)) {
+      this.startedAt ??= at;
+      this.pending = wanted.slice(token.length);
+    } else if (shift !== undefined && (this.length === 0 || shift === expected)) {
       this.startedAt ??= at;
       this.length += 1;
       this.#shift = shift;
-      return;
+    } else {
+      this.startedAt = undefined;
+      this.length = 0;
     }
-    const wanted = written(wordAt(state, this.length === 0 ? this.#asked : this.#shift), lineStart);
-    if (wanted.startsWith(token) && wanted !== token && token.trim() !== "") {
-      this.startedAt ??= at;
-      this.pending = wanted.slice(token.length);
-      return;
-    }
-    this.startedAt = undefined;
-    this.length = 0;
   }
 }
 
