@@ -10,18 +10,29 @@ const root = new URL("..", import.meta.url).pathname;
  */
 export default defineConfig({
   root,
+  // The plugin resolves what a CommonJS package requires by this config and not by its project's. Without the condition
+  // `pg` gets the empty stand-in that its socket package has for other platforms.
+  ssr: { resolve: { conditions: ["workerd", "module"] } },
   test: {
     reporters: ["default", new SummaryLine()],
     projects: [
       {
         root,
         plugins: [
-          cloudflareTest({
+          cloudflareTest(({ inject }) => ({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { bindings: { CAUSEWAY_SECRET: "only-for-tests-only-for-tests-only-for-tests" } },
-          }),
+            miniflare: {
+              bindings: { CAUSEWAY_SECRET: "only-for-tests-only-for-tests-only-for-tests" },
+              hyperdrives: { HYPERDRIVE: inject("databaseUrl") },
+            },
+          })),
         ],
-        test: { name: "worker", include: ["test/*/**/*.test.ts"], exclude: ["test/flow/**", "test/scripts/**"] },
+        test: {
+          name: "worker",
+          include: ["test/*/**/*.test.ts"],
+          exclude: ["test/flow/**", "test/scripts/**"],
+          globalSetup: "test/postgres.setup.ts",
+        },
       },
       {
         root,
