@@ -5,7 +5,7 @@
  */
 
 import { insertInferenceLogs } from "#src/postgres/inference-logs.ts";
-import { inSession } from "#src/postgres/session.ts";
+import { inSession, type Session } from "#src/postgres/session.ts";
 import { type InferenceEvent, usageEvent } from "./event.ts";
 
 /** Delays grow from the first to the last; with 100 tries (wrangler.toml) they span more than a day of outage. */
@@ -13,6 +13,8 @@ const RETRY_DELAY_S = { first: 5, last: 1_800 };
 
 /** What this stage needs of a queue message. */
 type Delivery = Pick<Message<unknown>, "id" | "body" | "attempts" | "ack" | "retry">;
+
+type Known = { readonly delivery: Delivery; readonly event: InferenceEvent };
 
 /**
  * Writes a batch. Never throws: a throw would redeliver every message of the batch without a delay.
@@ -24,25 +26,40 @@ export async function consume(
   connectionString: string,
   nowMs: number,
 ): Promise<void> {
-  const good: { delivery: Delivery; event: InferenceEvent }[] = [];
+  const known: Known[] = [];
   for (const delivery of batch.messages) {
     const parsed = usageEvent.safeParse(delivery.body);
-    if (parsed.success) good.push({ delivery, event: parsed.data });
+    if (parsed.success) known.push({ delivery, event: parsed.data });
     else retryLater(delivery, `not a known event: ${parsed.error.issues[0]?.path.join(".")}`);
   }
-  if (good.length === 0) return;
+  if (known.length === 0) return;
   try {
-    await inSession(connectionString, (session) =>
-      insertInferenceLogs(
-        session,
-        good.map(({ event }) => event),
-        nowMs,
-      ),
-    );
-    for (const { delivery } of good) delivery.ack();
+    await inSession(connectionString, (session) => write(session, known, nowMs));
   } catch (cause) {
-    for (const { delivery } of good) retryLater(delivery, String(cause));
+    // Of ack and retry the first call counts: what is written already stays acknowledged.
+    for (const { delivery } of known) retryLater(delivery, String(cause));
   }
+}
+
+/** One statement for all. Where the database refuses what a row holds, by halves, so that it holds up no other row. */
+async function write(session: Session, known: readonly Known[], nowMs: number): Promise<void> {
+  try {
+    const events = known.map(({ event }) => event);
+    await insertInferenceLogs(session, events, nowMs);
+    for (const { delivery } of known) delivery.ack();
+  } catch (cause) {
+    if (!isAboutARow(cause)) throw cause;
+    const [first, ...others] = known;
+    if (first !== undefined && others.length === 0) return retryLater(first.delivery, String(cause));
+    const half = Math.ceil(known.length / 2);
+    await write(session, known.slice(0, half), nowMs);
+    await write(session, known.slice(half), nowMs);
+  }
+}
+
+/** SQLSTATE classes 22 (data exception) and 23 (integrity constraint violation). */
+function isAboutARow(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause && /^2[23]/.test(String(cause.code));
 }
 
 function retryLater(delivery: Delivery, cause: string): void {

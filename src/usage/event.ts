@@ -4,7 +4,12 @@
  */
 import { z } from "zod";
 
-const count = z.number().int().nonnegative();
+/** Postgres's `integer`. A caller may ask for more tokens than that, and a host may claim more. */
+const LARGEST_COUNT = 2 ** 31 - 1;
+const amount = z.number().int().nonnegative();
+const count = amount.transform((value) => Math.min(value, LARGEST_COUNT));
+/** A name reaches the ledger damaged rather than not at all: Postgres takes no NUL and no half of a surrogate pair. */
+const text = z.string().transform((value) => value.toWellFormed().replaceAll("\0", "\ufffd"));
 
 export const OUTCOMES = [
   /** The whole answer was delivered. */
@@ -26,16 +31,17 @@ export const inferenceEvent = z.object({
   kind: z.literal("inference"),
   id: z.uuid(),
   /** When the request came in, ms since the epoch. */
-  atMs: count,
-  route: z.string(),
-  model: z.string(),
-  userId: z.string(),
-  keyId: z.string().nullable(),
-  tier: z.string(),
-  ip: z.string().nullable(),
-  workflowId: z.string().nullable(),
-  host: z.string().nullable(),
-  servedAs: z.string().nullable(),
+  atMs: amount,
+  route: text,
+  model: text,
+  userId: text,
+  keyId: text.nullable(),
+  tier: text,
+  /** Null also for what is no address: the ledger's column takes nothing else. */
+  ip: z.union([z.ipv4(), z.ipv6()]).nullable().catch(null),
+  workflowId: text.nullable(),
+  host: text.nullable(),
+  servedAs: text.nullable(),
   promptTokens: count,
   completionTokens: count,
   /** True when the engine did not say and the gateway counted. */
@@ -45,13 +51,13 @@ export const inferenceEvent = z.object({
   /** From arrival to the first content of a stream; null when there was none, or the answer came whole. */
   ttftMs: count.nullable(),
   latencyMs: count,
-  finishReason: z.string().nullable(),
+  finishReason: text.nullable(),
   outcome: z.enum(OUTCOMES),
   /** Hosts that were asked. */
   attempts: count,
   cache: z.enum(["hit", "miss", "bypass"]),
   /** Micro-dollars; null when the model has no price. */
-  costMicros: count.nullable(),
+  costMicros: amount.nullable(),
 });
 export type InferenceEvent = z.infer<typeof inferenceEvent>;
 
