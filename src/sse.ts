@@ -2,8 +2,6 @@
  * Server-sent events in bytes: cutting a byte stream into whole events and reading one (WHATWG HTML, 9.2.6).
  * Pure. Events are never re-encoded: what is cut out is what arrived.
  */
-import { concat } from "./bytes.ts";
-
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -18,8 +16,8 @@ export class EventTooLarge extends Error {
 /** Cuts chunks, however they were split on the way, into whole events. Each byte is looked at once. */
 export class EventSplitter {
   readonly #maxEventBytes: number;
-  /** The pieces of the event that is not whole yet, joined only when it is. */
-  #tail: Uint8Array[] = [];
+  /** The event that is not whole yet, in a buffer that doubles: a chunk per byte would else cost an object per byte. */
+  #tail = new Uint8Array(0);
   #tailBytes = 0;
   #lineIsEmpty = true;
   #afterCr = false;
@@ -36,11 +34,11 @@ export class EventSplitter {
   /**
    * Takes the next chunk.
    *
-   * @returns the events that are now whole, each with its terminating blank line, as views on the bytes received
-   * @throws EventTooLarge
+   * @returns the events that are now whole, each with its terminating blank line, as views on the bytes received where
+   *   they lie in one chunk; to be read to its end
+   * @throws EventTooLarge, after the whole events before it
    */
-  push(chunk: Uint8Array): Uint8Array[] {
-    const events: Uint8Array[] = [];
+  *push(chunk: Uint8Array): Generator<Uint8Array, void> {
     let start = 0;
     for (let at = 0; at < chunk.byteLength; at++) {
       const byte = chunk[at];
@@ -62,27 +60,37 @@ export class EventSplitter {
           at++;
           this.#afterCr = false;
         }
-        events.push(this.#cut(chunk.subarray(start, at + 1)));
+        yield this.#cut(chunk.subarray(start, at + 1));
         start = at + 1;
       }
     }
-    if (start < chunk.byteLength) this.#hold(start === 0 ? chunk : chunk.subarray(start));
-    return events;
+    if (start < chunk.byteLength) this.#hold(chunk.subarray(start));
   }
 
   #cut(end: Uint8Array): Uint8Array {
+    if (this.#tailBytes === 0) return this.#bounded(end);
     this.#hold(end);
-    const event = concat(...this.#tail);
-    this.#tail = [];
+    const event = this.#tail.subarray(0, this.#tailBytes);
+    this.#tail = new Uint8Array(0);
     this.#tailBytes = 0;
     return event;
   }
 
   #hold(piece: Uint8Array): void {
-    this.#tail.push(piece);
-    this.#tailBytes += piece.byteLength;
-    if (this.#tailBytes > this.#maxEventBytes)
-      throw new EventTooLarge(`an event is larger than ${this.#maxEventBytes} bytes`);
+    this.#bounded(piece);
+    const heldBytes = this.#tailBytes + piece.byteLength;
+    if (heldBytes > this.#tail.byteLength) {
+      const larger = new Uint8Array(Math.max(heldBytes, 2 * this.#tail.byteLength));
+      larger.set(this.#tail.subarray(0, this.#tailBytes));
+      this.#tail = larger;
+    }
+    this.#tail.set(piece, this.#tailBytes);
+    this.#tailBytes = heldBytes;
+  }
+
+  #bounded(piece: Uint8Array): Uint8Array {
+    if (this.#tailBytes + piece.byteLength <= this.#maxEventBytes) return piece;
+    throw new EventTooLarge(`an event is larger than ${this.#maxEventBytes} bytes`);
   }
 }
 

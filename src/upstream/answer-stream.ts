@@ -57,9 +57,8 @@ export class OpenAiStream implements AnswerStream {
   }
 
   push(chunk: Uint8Array): Uint8Array | null {
-    const events = this.#events.push(chunk);
     const passed: Uint8Array[] = [];
-    for (const event of events) {
+    for (const event of this.#events.push(chunk)) {
       const out = this.#pass(event);
       if (out !== null) passed.push(out);
     }

@@ -34,7 +34,7 @@ export class NativeStream implements AnswerStream {
   }
 
   push(chunk: Uint8Array): Uint8Array | null {
-    const out = this.#events.push(chunk).flatMap((event) => this.#translate(event));
+    const out = [...this.#events.push(chunk)].flatMap((event) => this.#translate(event));
     return out.length === 0 ? null : concat(...out);
   }
 
