@@ -20,6 +20,8 @@ const INSTALL_LOCK = join(ROOT, ".causeway", "installing");
 /** The holder of the lock touches it every second; one that is silent this long is dead. */
 const LOCK_STALE_MS = 15_000;
 const TICK_MS = 1_000;
+/** npm says what is wrong first and how it is used after that. */
+const SHOWN_LINES = 30;
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -156,7 +158,7 @@ async function install() {
   clearInterval(ticks);
   process.stderr.write("\n");
   if (npm.code !== 0) {
-    return `${npm.text.trim()}\n\nnpm ci failed (exit code ${npm.code}). It needs the package registry and about 0.6 GB of disk; see above what it says, then run the same command again.`;
+    return `${npm.text.trim().split("\n").slice(0, SHOWN_LINES).join("\n")}\n\nnpm ci failed (exit code ${npm.code}). It needs the package registry and about 0.6 GB of disk; see above what it says, then run the same command again.`;
   }
   if (!pinnedNodeRuns()) {
     return `The pinned Node is not at ${PINNED_NODE} or does not run on this machine. If install scripts are switched off (npm config get ignore-scripts), switch them on for this folder and run the same command again.`;
@@ -212,8 +214,16 @@ function run(script, args) {
 /** npm does not pass every signal on to what it runs; when npm is gone, nobody will. */
 function watchParent(whenGone) {
   if (process.env.npm_lifecycle_event === undefined) return undefined;
+  const before = runners();
+  return setInterval(() => runners() !== before && whenGone(), TICK_MS);
+}
+
+/** Who runs us: npm itself, or a shell that npm started and that does not notice when npm is gone. */
+function runners() {
   const parent = process.ppid;
-  return setInterval(() => process.ppid !== parent && whenGone(), TICK_MS);
+  const isShell = textOf(`/proc/${parent}/comm`)?.trim() === "sh";
+  const grandparent = isShell ? textOf(`/proc/${parent}/stat`)?.split(") ").at(-1)?.split(" ")[1] : "";
+  return `${parent} ${grandparent}`;
 }
 
 function textOf(file) {
