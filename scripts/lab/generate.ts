@@ -3,56 +3,12 @@
 import { SHIFTS } from "./answer.ts";
 import { EventStream } from "./event-stream.ts";
 import type { Exchange } from "./exchange.ts";
-import { Generation, type Limits, type Piece } from "./generation.ts";
+import { Generation } from "./generation.ts";
 import type { Machine, RunningJob } from "./machine.ts";
 import type { Ticket, Work } from "./scheduler.ts";
+import type { Ask, Choice, Facts, Shape } from "./shape.ts";
 import type { Ended, TruthEntry } from "./truth.ts";
-import { type Headers, reply, replyStruck } from "./whole-reply.ts";
-
-export interface Ask {
-  readonly id: string;
-  readonly model: string;
-  /** One choice per prompt and n. */
-  readonly prompts: readonly string[];
-  readonly n: number;
-  readonly shift: number;
-  readonly limits: Limits;
-  readonly script?: string | undefined;
-  readonly stream: boolean;
-}
-
-/** What is known of a generation while it runs; tokens are sums over all choices. */
-export interface Facts {
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  completionTokens: number;
-  slot: number;
-  promptMs: number;
-  decodeMs: number;
-}
-
-export interface Choice {
-  readonly index: number;
-  readonly prompt: string;
-  readonly generation: Generation;
-}
-
-export interface Shape {
-  readonly streamHeaders: Headers;
-  readonly wholeHeaders: Headers;
-  /** vLLM answers 200 as soon as it accepts, llama.cpp when a slot begins. */
-  readonly headersAt: "accept" | "start";
-  readonly errorEvent: string;
-  readonly errorBody: string;
-  /** Events before the first token. */
-  opening(choices: readonly Choice[], facts: Facts): string;
-  /** The events of one piece of one choice. */
-  piece(choice: Choice, piece: Piece, facts: Facts): string;
-  /** Events behind the last piece. */
-  ending(facts: Facts): string;
-  /** The body of an answer that is not streamed. */
-  whole(choices: readonly Choice[], facts: Facts): unknown;
-}
+import { reply, replyStruck } from "./whole-reply.ts";
 
 /** Runs the ask to its end. False when the line is full: the caller then refuses in the engine's words. */
 export function generate(machine: Machine, exchange: Exchange, ask: Ask, shape: Shape): boolean {
@@ -92,7 +48,7 @@ class Job implements Work, RunningJob {
     this.number = machine.nextNumber();
     this.maxTokens = ask.limits.maxTokens;
     this.stream = ask.stream;
-    const looks = ask.prompts.map((prompt) => machine.prefixCache.look(prompt, ask.model));
+    const looks = ask.prompts.map((prompt) => machine.prefixCache.look(prompt, `${ask.model}\n${ask.cacheSalt ?? ""}`));
     const sum = (of: (look: (typeof looks)[number]) => number): number =>
       looks.reduce((total, look) => total + of(look), 0);
     this.promptTokens = sum((look) => look.promptTokens);

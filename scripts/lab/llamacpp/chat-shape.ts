@@ -1,6 +1,7 @@
 // How llama.cpp writes /v1 answers, chat and raw: member by member, in its order. Pure.
-import type { Choice, Facts, Shape } from "../generate.ts";
+
 import type { ForcedCall } from "../scripts.ts";
+import type { Choice, Facts, Shape } from "../shape.ts";
 import { errorBody, LLAMACPP_HEADERS, LLAMACPP_STREAM } from "./errors.ts";
 import { BUILD_INFO, timings, usage } from "./timings.ts";
 

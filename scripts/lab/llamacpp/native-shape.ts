@@ -1,6 +1,7 @@
 // How llama.cpp writes its native /completion: events with `stop`, and no [DONE] behind the last. Pure.
-import type { Choice, Facts, Shape } from "../generate.ts";
+
 import type { Limits } from "../generation.ts";
+import type { Choice, Facts, Shape } from "../shape.ts";
 import { errorBody, LLAMACPP_HEADERS, LLAMACPP_STREAM } from "./errors.ts";
 import { settings, timings } from "./timings.ts";
 

@@ -1,11 +1,12 @@
 // What llama.cpp's generation routes read, and how each becomes an ask. Runs nothing itself.
 import { type Exchange, samplingShift, usageWish } from "../exchange.ts";
 import { count, flag, type Json, text, texts } from "../fields.ts";
-import { type Ask, generate, type Shape } from "../generate.ts";
+import { generate } from "../generate.ts";
 import type { Limits } from "../generation.ts";
 import type { Machine } from "../machine.ts";
 import { chatPrompt, mixedPrompts, rawPrompts } from "../prompts.ts";
 import { forcedCall, jsonAnswer } from "../scripts.ts";
+import type { Ask, Shape } from "../shape.ts";
 import { countTokens } from "../tokens.ts";
 import { chatShape, completionShape, type V1ShapeOptions } from "./chat-shape.ts";
 import { ContextExceeded, refuse } from "./errors.ts";

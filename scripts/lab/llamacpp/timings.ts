@@ -1,6 +1,7 @@
 // llama.cpp's usage and timings objects, and the settings it echoes. Pure.
-import type { Facts } from "../generate.ts";
+
 import type { Limits } from "../generation.ts";
+import type { Facts } from "../shape.ts";
 
 export const BUILD_INFO = "b7100-1a2b3c4d5";
 

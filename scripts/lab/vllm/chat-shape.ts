@@ -1,9 +1,9 @@
 // How vLLM writes a chat answer: member by member, in its order. Pure.
 
 import type { UsageWish } from "../exchange.ts";
-import type { Choice, Facts, Shape } from "../generate.ts";
 import type { Piece } from "../generation.ts";
 import type { ForcedCall } from "../scripts.ts";
+import type { Choice, Facts, Shape } from "../shape.ts";
 import { errorBody, VLLM_HEADERS } from "./errors.ts";
 import { finalUsage, runningUsage, wholeUsage } from "./usage.ts";
 

@@ -1,7 +1,7 @@
 // How vLLM writes a raw completion (/v1/completions). Unlike chat, its chunks carry `usage: null` while none is asked.
 
 import type { UsageWish } from "../exchange.ts";
-import type { Choice, Shape } from "../generate.ts";
+import type { Choice, Shape } from "../shape.ts";
 import { EVENT_STREAM } from "./chat-shape.ts";
 import { errorBody, VLLM_HEADERS } from "./errors.ts";
 import { finalUsage, runningUsage, wholeUsage } from "./usage.ts";

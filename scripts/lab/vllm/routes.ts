@@ -74,8 +74,11 @@ function chat(machine: Machine, exchange: Exchange): void {
   });
   const shift = samplingShift(body, machine.nextNumber);
   const script = call?.arguments ?? jsonAnswer(body) ?? undefined;
+  const cacheSalt = text(body, "cache_salt", "");
   const stream = flag(body, "stream");
-  if (!generate(machine, exchange, { id, model, prompts: [prompt], n, shift, limits, script, stream }, shape))
+  if (
+    !generate(machine, exchange, { id, model, prompts: [prompt], n, shift, limits, script, cacheSalt, stream }, shape)
+  )
     refuse(res, OVERLOADED);
 }
 
@@ -100,8 +103,9 @@ function completions(machine: Machine, exchange: Exchange): void {
   });
   const shift = samplingShift(body, machine.nextNumber);
   const script = jsonAnswer(body) ?? undefined;
+  const cacheSalt = text(body, "cache_salt", "");
   const stream = flag(body, "stream");
-  if (!generate(machine, exchange, { id, model, prompts, n, shift, limits, script, stream }, shape))
+  if (!generate(machine, exchange, { id, model, prompts, n, shift, limits, script, cacheSalt, stream }, shape))
     refuse(res, OVERLOADED);
 }
 

@@ -1,5 +1,5 @@
 // vLLM's usage objects; member order as its models declare it.
-import type { Facts } from "../generate.ts";
+import type { Facts } from "../shape.ts";
 
 export interface VllmUsage {
   readonly prompt_tokens: number;

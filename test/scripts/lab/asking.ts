@@ -15,12 +15,49 @@ const QUICK: Omit<LabHostOptions, "engine"> = {
   contextTokens: 4096,
 };
 
-export interface Asked {
+export interface Asked<Body> {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: replies are read member by member, as a caller would
-  readonly json: any;
+  readonly json: Body;
+}
+
+type AtLeastOne<Item> = readonly [Item, ...Item[]];
+
+interface ToolCall {
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
+interface Said {
+  readonly role: string;
+  readonly content: string;
+  readonly tool_calls?: AtLeastOne<ToolCall>;
+}
+
+/** The members of either engine's replies that tests read; which of them a reply has is what the tests find out. */
+export interface Reply {
+  readonly choices: AtLeastOne<{
+    readonly index: number;
+    readonly text: string;
+    readonly message: Said;
+    readonly delta: Said;
+    readonly finish_reason: string | null;
+  }>;
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly completion_tokens: number;
+    readonly prompt_tokens_details: { readonly cached_tokens: number };
+  };
+  readonly object: string;
+  readonly content: string;
+  readonly prompt: string;
+  readonly timings: { readonly predicted_n: number };
+  readonly data: AtLeastOne<{ readonly id: string; readonly embedding: readonly number[] & string }>;
+  readonly count: number;
+  readonly tokens: readonly number[];
+  readonly error: object & string;
+  readonly field: string;
+  readonly kind: string;
 }
 
 /** A running host; it stops when the test ends. */
@@ -31,12 +68,12 @@ export async function hostFor(options: Partial<LabHostOptions> = {}): Promise<La
 }
 
 /** One request, read to its end. */
-export async function ask(
+export async function ask<Body = Reply>(
   host: LabHost,
   path: string,
   body?: unknown,
   init: { method?: string; headers?: Record<string, string>; signal?: AbortSignal } = {},
-): Promise<Asked> {
+): Promise<Asked<Body>> {
   const method = init.method ?? (body === undefined ? "GET" : "POST");
   const sent = body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) };
   const response = await fetch(host.url + path, { redirect: "manual", ...init, method, ...sent });
@@ -54,8 +91,7 @@ export function eventsOf(text: string): string[] {
 }
 
 /** The parsed events of a stream but [DONE]. */
-// biome-ignore lint/suspicious/noExplicitAny: as above
-export function chunksOf(text: string): any[] {
+export function chunksOf(text: string): Reply[] {
   return eventsOf(text)
     .filter((data) => data !== "[DONE]")
     .map((data) => JSON.parse(data));
@@ -75,7 +111,7 @@ export async function answerOf(host: LabHost, path: string, body: unknown): Prom
 
 /** The host's truth. */
 export async function truthOf(host: LabHost): Promise<TruthEntry[]> {
-  return (await ask(host, "/lab/truth")).json;
+  return (await ask<TruthEntry[]>(host, "/lab/truth")).json;
 }
 
 /** Waits until a reading of the host fits; the suite's own timeout is the limit. */

@@ -193,7 +193,7 @@ describe("the fault list", () => {
     for (const [kind, { aliases }] of Object.entries(FAULT_KINDS))
       for (const name of [kind, ...aliases])
         expect((await ask(host, "/lab/fault", { kind: name })).json.kind).toBe(kind);
-    expect((await ask(host, "/lab/fault")).json.length).toBeGreaterThan(17);
+    expect((await ask<unknown[]>(host, "/lab/fault")).json.length).toBeGreaterThan(17);
     await ask(host, "/lab/fault", undefined, { method: "DELETE" });
     expect((await ask(host, "/lab/fault")).json).toEqual([]);
   });

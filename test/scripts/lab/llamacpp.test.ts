@@ -91,7 +91,7 @@ describe("/v1", () => {
     const asked = chatBody("hi [[tokens=2]]", { stream: true, stream_options: { include_usage: true } });
     const last = chunksOf((await ask(host, "/v1/chat/completions", asked)).text).at(-1);
     expect(last).toMatchObject({ choices: [], usage: { completion_tokens: 2, prompt_tokens: 10, total_tokens: 12 } });
-    expect(Object.keys(last).slice(-2)).toEqual(["usage", "timings"]);
+    expect(Object.keys(last ?? {}).slice(-2)).toEqual(["usage", "timings"]);
   });
 
   test("raw completions carry usage beside the last choice", async () => {
@@ -139,10 +139,15 @@ describe("/v1", () => {
     const host = await hostFor(jetson);
     const { json } = await ask(host, "/v1/embeddings", { input: ["a", "b"] });
     expect(json).toMatchObject({ object: "list", model: "llama-q4", usage: { prompt_tokens: 2, total_tokens: 2 } });
-    const native = (await ask(host, "/embedding", { content: "a" })).json;
+    const native = (await ask<[{ embedding: number[][] }]>(host, "/embedding", { content: "a" })).json;
     expect(native[0].embedding[0]).toEqual(json.data[0].embedding);
   });
 });
+
+interface Slot {
+  readonly is_processing: boolean;
+  readonly next_token?: readonly { readonly n_decoded: number }[];
+}
 
 describe("state", () => {
   test("slots show what runs, and fail_on_no_slot refuses when none is free", async () => {
@@ -152,9 +157,8 @@ describe("state", () => {
       askRaw(host, "/completion", { prompt: `x${each} [[tokens=500]]`, stream: true }, 400),
     );
     const busy = await until(
-      async () => (await ask(host, "/slots")).json,
-      (slots) =>
-        slots.every((slot: { next_token?: { n_decoded: number }[] }) => (slot.next_token?.[0]?.n_decoded ?? 0) > 0),
+      async () => (await ask<Slot[]>(host, "/slots")).json,
+      (slots) => slots.every((slot) => (slot.next_token?.[0]?.n_decoded ?? 0) > 0),
     );
     expect(busy).toMatchObject([
       { id: 0, n_ctx: 4096, is_processing: true, params: { stream: true } },
@@ -166,8 +170,8 @@ describe("state", () => {
     });
     await Promise.all(leaving);
     await until(
-      async () => (await ask(host, "/slots")).json,
-      (slots) => slots.every((slot: { is_processing: boolean }) => !slot.is_processing),
+      async () => (await ask<Slot[]>(host, "/slots")).json,
+      (slots) => slots.every((slot) => !slot.is_processing),
     );
   });
 

@@ -203,7 +203,9 @@ describe("metrics", () => {
     expect(first.prompt_tokens_details).toBeNull();
     expect(again.prompt_tokens_details.cached_tokens % 16).toBe(0);
     expect(again.prompt_tokens_details.cached_tokens).toBeGreaterThan(48);
-    expect(await metric(host, "vllm:prefix_cache_queries_total")).toBe(2 * first.prompt_tokens);
+    const salted = (await ask(host, CHAT, { ...body, cache_salt: "other tenant" })).json.usage;
+    expect(salted.prompt_tokens_details).toBeNull();
+    expect(await metric(host, "vllm:prefix_cache_queries_total")).toBe(3 * first.prompt_tokens);
     expect(await metric(host, "vllm:prefix_cache_hits_total")).toBe(again.prompt_tokens_details.cached_tokens);
   });
 });
