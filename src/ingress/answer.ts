@@ -11,8 +11,10 @@ import { Problem } from "#src/problem.ts";
 import { type Attempt, attempt, type Reply } from "#src/upstream/attempt.ts";
 import { dialectOf } from "#src/upstream/dialect.ts";
 import { askWhole, openStream, type WholeAnswer } from "#src/upstream/exchange.ts";
+import { HEARTBEAT_MS } from "#src/upstream/heartbeat.ts";
+import { lateAnswer } from "#src/upstream/late-answer.ts";
 import { reach } from "#src/upstream/reach.ts";
-import { HEARTBEAT_MS, relay, type Source } from "#src/upstream/relay.ts";
+import { relay, type Source } from "#src/upstream/relay.ts";
 import { counts, NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
 import { type Ending, endingOf } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
@@ -45,23 +47,45 @@ export const LEASE_NOT_DURABLE = { retryAfterS: 2, cause: "the lease is not dura
 
 /** Answers with one JSON document. */
 export async function answerWhole(asking: Asking): Promise<Response> {
-  const { call, model, lease, keeping, headers } = asking;
+  const { model, lease, headers, call } = asking;
   const left = leaving(call.request);
-  const result = await askHosts<WholeAnswer>(asking, askWhole, model.deadlines.total, left.signal);
+  const asked = askHosts<WholeAnswer>(asking, askWhole, model.deadlines.total, left.signal);
+  const finished = asked.then((result) => finishWhole(asking, result));
+  // Anchored, and looked at by someone, whatever becomes of the response.
+  call.defer(finished.then(noop, noop));
+  const early = await before(model.deadlines.firstToken, finished);
+  if (!(await lease.confirmed)) {
+    left.abort();
+    throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
+  }
+  const body =
+    early?.text ??
+    lateAnswer(
+      finished.then(({ text }) => text),
+      () => left.abort(),
+    );
+  const by = early?.by ?? null;
+  return new Response(body, { headers: { ...headers, ...provenance(asking, by), "content-type": "application/json" } });
+}
+
+/**
+ * Settles a whole answer and keeps it where it may be kept.
+ *
+ * @throws Problem when no host answered, after settling that
+ */
+function finishWhole(asking: Asking, result: Attempt<Candidate, WholeAnswer>): { text: string; by: Candidate } {
+  const { call, lease, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
   const { document, text } = result.answer;
-  settleBehind(call, lease, ended(asking, result, "complete", tallyOf(document), null));
+  const tally = tallyOf(document);
+  settleBehind(call, lease, ended(asking, result, "complete", tally, null));
   if (keeping !== null && isWorthKeeping(document)) {
-    const said = counts(document);
-    const totalTokens = (said?.promptTokens ?? 0) + (said?.completionTokens ?? 0);
+    const totalTokens = (tally.promptTokens ?? 0) + (tally.completionTokens ?? 0);
     call.defer(
       keep(call.env.KV, keeping.key, { v: 1, scope: keeping.scope, body: document, totalTokens }, keeping.ttlS),
     );
   }
-  if (!(await lease.confirmed)) throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
-  return new Response(text, {
-    headers: { ...headers, ...provenance(asking, result.by), "content-type": "application/json" },
-  });
+  return { text, by: result.by };
 }
 
 /** Answers with an event stream. */
@@ -70,7 +94,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   const left = leaving(call.request);
   const { firstToken, betweenTokens, total } = model.deadlines;
   const asked = askHosts<Source>(asking, openStream, firstToken, left.signal);
-  const early = await beforeCommit(asked);
+  const early = await before(COMMIT_AFTER_MS, asked);
   if (early !== null && early.kind !== "answered") throw unanswered(asking, early);
 
   const {
@@ -126,17 +150,21 @@ async function askHosts<T>(
   return attempt(plan(catalog, model, states, Math.random), ask, { answerWithinMs: withinMs, left });
 }
 
-/** What the hosts said before it is time to commit the stream; null when they are still silent. */
-async function beforeCommit<T>(asked: Promise<T>): Promise<T | null> {
+/** What work yields within this time; null when it is still under way. Rejects as the work does. */
+async function before<T>(ms: number, work: Promise<T>): Promise<T | null> {
   const stop = new AbortController();
-  const waited = scheduler.wait(COMMIT_AFTER_MS, { signal: stop.signal }).then(
+  const waited = scheduler.wait(ms, { signal: stop.signal }).then(
     () => null,
     () => null,
   );
-  const first = await Promise.race([asked, waited]);
-  stop.abort();
-  return first;
+  try {
+    return await Promise.race([work, waited]);
+  } finally {
+    stop.abort();
+  }
 }
+
+const noop = (): void => undefined;
 
 function sourceOf(result: Attempt<Candidate, Source>): Source {
   if (result.kind === "answered") return result.answer;

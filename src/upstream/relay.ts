@@ -9,9 +9,8 @@
 import { Problem, sseError } from "#src/problem.ts";
 import { EventTooLarge } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
+import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
 
-/** Bounds how long a silent host keeps working for a caller who has left. Proxies need a sign of life every 15 s. */
-export const HEARTBEAT_MS = 2_000;
 const PING = new TextEncoder().encode(": ping\n\n");
 
 /** A host's answer, once it has begun. */
@@ -51,7 +50,7 @@ export function relay(
   const startedAtMs = now();
   let reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
   let stream: AnswerStream | null = null;
-  let timer: ReturnType<typeof setInterval> | null = null;
+  let stopHeartbeat = (): void => undefined;
   let over = false;
   /** Since when a read has been waiting for the host; null while the host waits for the caller. */
   let waitingSinceMs: number | null = null;
@@ -60,7 +59,7 @@ export function relay(
 
   const end = (how: RelayEnd): void => {
     over = true;
-    if (timer !== null) clearInterval(timer);
+    stopHeartbeat();
     resolve(how);
   };
   const fail = (controller: ReadableStreamDefaultController<Uint8Array>, problem: Problem): void => {
@@ -124,7 +123,7 @@ export function relay(
     {
       start(controller) {
         const shortest = Math.min(heartbeatMs, deadlines.firstTokenMs, deadlines.betweenTokensMs, deadlines.totalMs);
-        timer = setInterval(() => beat(controller), shortest);
+        stopHeartbeat = startHeartbeat(shortest, () => beat(controller));
       },
       // The promise must be returned, or pull runs again while a read is on its way.
       pull(controller) {

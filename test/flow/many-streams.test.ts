@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+import { beforeAll, expect, test } from "vitest";
+import { ask, eventually, hostUrl, rowsOf, setPace, truthsOf } from "./world.ts";
+
+const STREAMS = 200;
+const TOKENS = 100;
+
+beforeAll(() => setPace("gpu", { ttftMs: 20, tokensPerSecond: 100, slots: 256 }));
+
+/** One stream through the gateway, as text. */
+async function stream(question: number): Promise<{ id: string; text: string }> {
+  const body = {
+    model: "llama-3.1-70b",
+    stream: true,
+    temperature: 0,
+    stream_options: { include_usage: true },
+    messages: [{ role: "user", content: `question ${question} [[tokens=${TOKENS}]]` }],
+  };
+  const response = await ask("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), as: "enterprise" });
+  expect(response.status).toBe(200);
+  return { id: response.headers.get("x-request-id") ?? "", text: await response.text() };
+}
+
+/** The same question put to the host itself: what every byte must be, but for the answer's own id and date. */
+async function direct(host: string, question: number, as: string): Promise<string> {
+  const body = {
+    model: as,
+    stream: true,
+    temperature: 0,
+    stream_options: { include_usage: true },
+    messages: [{ role: "user", content: `question ${question} [[tokens=${TOKENS}]]` }],
+  };
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(`${host}/v1/chat/completions`, { method: "POST", headers, body: JSON.stringify(body) });
+  return response.text();
+}
+
+const withoutNames = (text: string): string =>
+  text
+    .replaceAll(/^: .*\n\n/gm, "")
+    .replaceAll(/"id":"[^"]*"/g, '"id":""')
+    .replaceAll(/"created":\d+/g, '"created":0');
+const digest = (text: string): string => createHash("sha256").update(withoutNames(text)).digest("hex");
+
+test(`${STREAMS} streams at once: every byte right, every row there, every lease settled`, async ({ annotate }) => {
+  const gpu = hostUrl("gpu");
+  const before = new Set((await truthsOf("gpu")).map(({ id }) => id));
+  const answers = await Promise.all(Array.from({ length: STREAMS }, (_, question) => stream(question)));
+
+  const asDirect = await Promise.all(
+    answers.map((_, question) => direct(gpu, question, "meta-llama/Llama-3.1-70B-Instruct")),
+  );
+  expect(answers.map(({ text }) => digest(text))).toEqual(asDirect.map(digest));
+  for (const { text } of answers) {
+    const events = text.split("\n\n").filter((event) => event.startsWith("data: "));
+    expect(events.at(-1)).toBe("data: [DONE]");
+    expect(events).toHaveLength(TOKENS + 4);
+  }
+
+  const ids = answers.map(({ id }) => id);
+  const rows = await eventually(async () => {
+    const found = await rowsOf(ids);
+    return found.length === STREAMS ? found : undefined;
+  }, "not every stream has its row");
+  const truths = (await truthsOf("gpu")).filter(
+    ({ id, requestId }) => !before.has(id) && ids.includes(requestId ?? ""),
+  );
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+  expect(new Set(ids).size).toBe(STREAMS);
+  expect(truths).toHaveLength(STREAMS);
+  expect(rows.every(({ outcome, estimated }) => outcome === "complete" && !estimated)).toBe(true);
+  expect(sum(rows.map((row) => row.completion_tokens))).toBe(STREAMS * TOKENS);
+  expect(sum(rows.map((row) => row.tokens_used))).toBe(
+    sum(truths.map((truth) => truth.promptTokens + truth.completionTokens)),
+  );
+  await annotate(
+    `${STREAMS} streams, ${sum(rows.map((row) => row.tokens_used))} tokens in the ledger and in the truth`,
+  );
+});

@@ -1,0 +1,187 @@
+import OpenAI from "openai";
+import { describe, expect, test } from "vitest";
+import { clientOf, rowOf, truthOf } from "./world.ts";
+
+const MODEL = "llama-3.1-8b";
+const say = (text: string) => [{ role: "user" as const, content: text }];
+
+describe("the official client gets answers", () => {
+  test("chat", async () => {
+    const { data, response, request_id } = await clientOf("default")
+      .chat.completions.create({ model: MODEL, messages: say("chat [[tokens=12]]"), temperature: 1 })
+      .withResponse();
+    expect(data.object).toBe("chat.completion");
+    expect(data.choices[0]?.finish_reason).toBe("stop");
+    expect(data.usage?.completion_tokens).toBe(12);
+    expect(response.headers.get("x-causeway-host")).toBe("gpu");
+    expect(request_id).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test("chat, streamed: the same text, and no usage chunk that was not asked for", async () => {
+    const client = clientOf("default");
+    const messages = say("the same question [[tokens=20]]");
+    const whole = await client.chat.completions.create({ model: MODEL, messages, temperature: 0 });
+    const stream = await client.chat.completions.create({ model: MODEL, messages, temperature: 0, stream: true });
+    let text = "";
+    const reasons: string[] = [];
+    for await (const chunk of stream) {
+      expect(chunk.choices).toHaveLength(1);
+      expect(chunk.usage ?? null).toBeNull();
+      text += chunk.choices[0]?.delta.content ?? "";
+      const reason = chunk.choices[0]?.finish_reason;
+      if (reason != null) reasons.push(reason);
+    }
+    expect(text).toBe(whole.choices[0]?.message.content);
+    expect(reasons).toEqual(["stop"]);
+  });
+
+  test("chat, streamed, with the usage that was asked for", async () => {
+    const stream = await clientOf("default").chat.completions.create({
+      model: MODEL,
+      messages: say("usage [[tokens=7]]"),
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const usages = [];
+    for await (const chunk of stream)
+      if (chunk.usage != null) usages.push({ choices: chunk.choices.length, ...chunk.usage });
+    expect(usages).toHaveLength(1);
+    expect(usages[0]).toMatchObject({ choices: 0, completion_tokens: 7 });
+  });
+
+  test("completions, whole and streamed", async () => {
+    const client = clientOf("default");
+    const ask = { model: MODEL, prompt: "once upon a time [[tokens=9]]", temperature: 0 };
+    const whole = await client.completions.create(ask);
+    let text = "";
+    for await (const chunk of await client.completions.create({ ...ask, stream: true }))
+      text += chunk.choices[0]?.text ?? "";
+    expect(whole.usage?.completion_tokens).toBe(9);
+    expect(text).toBe(whole.choices[0]?.text);
+  });
+
+  test("embeddings", async () => {
+    const answer = await clientOf("default").embeddings.create({ model: "bge-small-en-v1.5", input: ["one", "two"] });
+    expect(answer.data.map(({ index }) => index)).toEqual([0, 1]);
+    expect(answer.data[0]?.embedding.length).toBeGreaterThan(8);
+    expect(answer.usage.prompt_tokens).toBeGreaterThan(0);
+  });
+
+  test("the list of models, and one of them", async () => {
+    const client = clientOf("default");
+    const ids = [];
+    for await (const model of client.models.list()) ids.push(model.id);
+    expect(ids).toContain(MODEL);
+    expect(ids).toContain("phi-3-mini");
+    expect(await client.models.retrieve(MODEL)).toMatchObject({ id: MODEL, object: "model" });
+  });
+
+  test("an API key opens the same door", async () => {
+    const { data, response } = await clientOf("apiKey")
+      .chat.completions.create({ model: MODEL, messages: say("key [[tokens=3]]"), temperature: 1 })
+      .withResponse();
+    expect(data.usage?.completion_tokens).toBe(3);
+    expect((await rowOf(response.headers.get("x-request-id") ?? "")).user_id).toBe("local-key");
+  });
+
+  test("tool calls arrive whole through a stream", async () => {
+    const stream = clientOf("default").chat.completions.stream({
+      model: MODEL,
+      messages: say("the weather, please"),
+      tools: [
+        {
+          type: "function",
+          function: { name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } },
+        },
+      ],
+      tool_choice: "required",
+    });
+    const [call] = (await stream.finalChatCompletion()).choices[0]?.message.tool_calls ?? [];
+    expect(call).toMatchObject({ type: "function", function: { name: "weather" } });
+    expect(() => JSON.parse(call?.type === "function" ? call.function.arguments : "")).not.toThrow();
+  });
+
+  test("n answers", async () => {
+    const answer = await clientOf("default").chat.completions.create({
+      model: MODEL,
+      messages: say("two [[tokens=4]]"),
+      n: 2,
+    });
+    expect(answer.choices.map(({ index }) => index)).toEqual([0, 1]);
+  });
+});
+
+describe("the official client gets errors of the right class", () => {
+  test.each([
+    { name: "no valid token", as: "nobody", ask: {}, error: OpenAI.AuthenticationError, code: "invalid_api_key" },
+    {
+      name: "a role without inference",
+      as: "monitoring",
+      ask: {},
+      error: OpenAI.PermissionDeniedError,
+      code: "insufficient_permissions",
+    },
+    {
+      name: "an unknown model",
+      as: "default",
+      ask: { model: "gpt-9" },
+      error: OpenAI.NotFoundError,
+      code: "model_not_found",
+    },
+    {
+      name: "a wrong field",
+      as: "default",
+      ask: { temperature: 3 },
+      error: OpenAI.BadRequestError,
+      code: "invalid_value",
+    },
+    {
+      name: "an embedding model",
+      as: "default",
+      ask: { model: "bge-small-en-v1.5" },
+      error: OpenAI.BadRequestError,
+      code: "unsupported_value",
+    },
+    {
+      name: "a field that is not the caller's to set",
+      as: "default",
+      ask: { priority: 1 },
+      error: OpenAI.BadRequestError,
+      code: "unsupported_value",
+    },
+  ] as const)("$name", async ({ as, ask, error, code }) => {
+    const client = as === "nobody" ? clientOf("default").withOptions({ apiKey: "no.such.token" }) : clientOf(as);
+    const failing = client.chat.completions.create({ model: MODEL, messages: say("hello"), ...ask });
+    const thrown = await failing.then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    expect(thrown).toBeInstanceOf(error);
+    expect(thrown).toMatchObject({ code, requestID: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+  });
+
+  test("a context that is too long, in the engine's own words", async () => {
+    const failing = clientOf("default").completions.create({ model: "phi-3-mini", prompt: "word ".repeat(9_000) });
+    await expect(failing).rejects.toMatchObject({ status: 400, code: "context_length_exceeded" });
+  });
+});
+
+test("leaving in the middle of a stream stops the host, and the ledger says what was made", async () => {
+  const { data: stream, response } = await clientOf("premium")
+    .chat.completions.create({ model: MODEL, messages: say("a long story [[tokens=4000]]"), stream: true })
+    .withResponse();
+  let seen = 0;
+  for await (const _chunk of stream) {
+    seen++;
+    if (seen === 20) break;
+  }
+  const requestId = response.headers.get("x-request-id") ?? "";
+  const row = await rowOf(requestId);
+  const truth = await truthOf("gpu", requestId);
+  expect(truth?.ended).toBe("aborted");
+  expect(row).toMatchObject({ outcome: "client_left", estimated: false, prompt_tokens: truth?.promptTokens });
+  // The client has seen 19 tokens and a role; what was on its way when it left, the host has made as well.
+  expect(row.completion_tokens).toBeGreaterThanOrEqual(19);
+  expect(row.completion_tokens).toBeLessThanOrEqual(truth?.completionTokens ?? 0);
+  expect(truth?.completionTokens).toBeLessThan(200);
+});
