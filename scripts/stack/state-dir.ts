@@ -1,6 +1,15 @@
 /** The state folder: where each thing lies in it, and how it is written so that a crash leaves the old or the new. */
 import { randomBytes } from "node:crypto";
-import { accessSync, chmodSync, constants, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { Refusal } from "./refusal.ts";
 
@@ -21,10 +30,12 @@ export type StateDir = {
 export function openStateDir(dir: string): StateDir {
   const root = resolve(dir);
   const logs = join(root, "logs");
+  const wrangler = join(root, "wrangler");
   try {
-    // Others may pass through, because Postgres runs as another user when we are root; what is secret has mode 0600.
-    if (mkdirSync(root, { recursive: true }) !== undefined) chmodSync(root, 0o711);
-    mkdirSync(logs, { recursive: true, mode: 0o700 });
+    mkdirSync(root, { recursive: true });
+    for (const inner of [logs, wrangler]) mkdirSync(inner, { recursive: true, mode: 0o700 });
+    // Root's Postgres runs as another user, which must be able to pass through here; what is secret has mode 0600.
+    if (process.getuid?.() === 0) chmodSync(root, (statSync(root).mode & 0o777) | 0o011);
     accessSync(root, constants.W_OK | constants.X_OK);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -33,7 +44,7 @@ export function openStateDir(dir: string): StateDir {
       `The state folder ${root} cannot be written to (${reason}). Name another one with --state DIR.`,
     );
   }
-  return { root, logs, postgres: join(root, "postgres"), wrangler: join(root, "wrangler") };
+  return { root, logs, postgres: join(root, "postgres"), wrangler };
 }
 
 /** Writes a file for our eyes only, whole or not at all. */
