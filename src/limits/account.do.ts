@@ -46,6 +46,11 @@ export class Account extends DurableObject<Env> {
       "SELECT id, expires_ms FROM ledger WHERE expires_ms IS NOT NULL",
     );
     for (const { id, expires_ms } of leases) this.#open.set(id, expires_ms);
+    // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.
+    void ctx.blockConcurrencyWhile(async () => {
+      this.#alarmAtMs = await ctx.storage.getAlarm();
+      if (this.#alarmAtMs === null) this.#armForWhatIsLeft(Date.now());
+    });
   }
 
   /** Admits or refuses one request, from memory. */
