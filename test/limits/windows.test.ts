@@ -19,9 +19,17 @@ describe("one window", () => {
   test.each([
     { name: "admits up to the limit", timesMs: [0, 1, 2], admitted: [true, true, true] },
     { name: "refuses the next", timesMs: [0, 1, 2, 3], admitted: [true, true, true, false] },
-    { name: "still refuses one ms before the window has passed", timesMs: [0, 1, 2, 59_999], admitted: [true, true, true, false] },
+    {
+      name: "still refuses one ms before the window has passed",
+      timesMs: [0, 1, 2, 59_999],
+      admitted: [true, true, true, false],
+    },
     { name: "admits again a sixtieth after it has", timesMs: [0, 1, 2, 61_000], admitted: [true, true, true, true] },
-    { name: "a refusal takes nothing", timesMs: [0, 1, 2, 50_000, 61_000, 61_000, 61_000], admitted: [true, true, true, false, true, true, true] },
+    {
+      name: "a refusal takes nothing",
+      timesMs: [0, 1, 2, 50_000, 61_000, 61_000, 61_000],
+      admitted: [true, true, true, false, true, true, true],
+    },
   ])("$name", ({ timesMs, admitted }) => {
     expect(run([MINUTE], timesMs)).toEqual(admitted);
   });

@@ -131,10 +131,12 @@ describe("strings and numbers that Postgres would refuse cost no row, nor their 
     const command = (text: string) => inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text));
     await command("ALTER TABLE inference_logs ADD CONSTRAINT no_poison CHECK (model <> 'poison')");
     const events = Array.from({ length: 7 }, (_, at) => eventWith(at === 4 ? { model: "poison" } : {}));
-    const verdict = await deliver(events.map((body) => ({ body }))).finally(() =>
-      command("ALTER TABLE inference_logs DROP CONSTRAINT no_poison"),
-    );
-    expect(verdict).toMatchObject({ acked: ["m0", "m1", "m2", "m3", "m5", "m6"], retried: ["m4"], delaysS: [5] });
+    try {
+      const verdict = await deliver(events.map((body) => ({ body })));
+      expect(verdict).toMatchObject({ acked: ["m0", "m1", "m2", "m3", "m5", "m6"], retried: ["m4"], delaysS: [5] });
+    } finally {
+      await command("ALTER TABLE inference_logs DROP CONSTRAINT no_poison");
+    }
     expect(await ledger(events)).toHaveLength(6);
   });
 });
