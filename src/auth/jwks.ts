@@ -4,6 +4,7 @@
  */
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
+import { readBounded } from "#src/bytes.ts";
 
 /** Keys are fetched anew after this; a key that the issuer withdrew is refused no later. */
 const FRESH_FOR_MS = 10 * 60_000;
@@ -68,7 +69,7 @@ async function fetchJson(url: string, fetcher: typeof fetch): Promise<unknown> {
     await response.body?.cancel();
     throw new Error(`${url} answered ${response.status}`);
   }
-  const text = await response.text();
-  if (text.length > MAX_DOCUMENT_BYTES) throw new Error(`${url} is larger than ${MAX_DOCUMENT_BYTES} bytes`);
-  return JSON.parse(text);
+  const bytes = await readBounded(response.body, MAX_DOCUMENT_BYTES);
+  if (bytes === null) throw new Error(`${url} is larger than ${MAX_DOCUMENT_BYTES} bytes`);
+  return JSON.parse(new TextDecoder().decode(bytes));
 }
