@@ -4,19 +4,20 @@
  * each chunk that make a cancelled answer's cost exact. Pure; does no I/O.
  */
 import { concat } from "#src/bytes.ts";
-import { dataOf, EventSplitter, eventOf } from "#src/sse.ts";
+import { dataOf, EventSplitter, EventTooLarge, eventOf } from "#src/sse.ts";
 import { counts, NOTHING_YET, type Tally } from "./tally.ts";
 
 /** Turns an engine's stream into the caller's, and knows what it has cost so far. */
 export interface AnswerStream {
   /**
-   * Takes what arrived.
+   * Takes what arrived. What cannot be passed on shows in `broken`, so that the whole events before it still pass.
    *
    * @returns whole events for the caller, or null when there is none yet
-   * @throws BrokenStream when the engine talks garbage or reports an error; EventTooLarge
    */
   push(chunk: Uint8Array): Uint8Array | null;
-  /** True once the answer is whole: its last event was seen and no half event is left. */
+  /** Set when the engine talks garbage, reports an error or sends an event too large. Nothing may be pushed after it. */
+  readonly broken: BrokenStream | EventTooLarge | null;
+  /** True once the answer is whole: its last event was seen. What comes after it takes nothing from it. */
   readonly endedWell: boolean;
   readonly tally: Tally;
   readonly hasContent: boolean;
@@ -36,16 +37,25 @@ export type Hiding = {
 
 export class OpenAiStream implements AnswerStream {
   readonly #hiding: Hiding;
+  readonly #countsByChoice: boolean;
   readonly #events = new EventSplitter();
+  readonly #completionTokens = new Map<unknown, number>();
   #done = false;
+  #broken: AnswerStream["broken"] = null;
   #tally: Tally = NOTHING_YET;
 
-  constructor(hiding: Hiding) {
+  /** @param countsByChoice vLLM's running counts are those of the event's one choice, not of the whole answer */
+  constructor(hiding: Hiding, countsByChoice = false) {
     this.#hiding = hiding;
+    this.#countsByChoice = countsByChoice;
   }
 
   get endedWell(): boolean {
-    return this.#done && this.#events.pendingBytes === 0;
+    return this.#done;
+  }
+
+  get broken(): AnswerStream["broken"] {
+    return this.#broken;
   }
 
   get tally(): Tally {
@@ -57,11 +67,14 @@ export class OpenAiStream implements AnswerStream {
   }
 
   push(chunk: Uint8Array): Uint8Array | null {
+    // SDKs stop reading at [DONE]; nothing after it may reach one that does not.
+    if (this.#done) return null;
     const passed: Uint8Array[] = [];
-    for (const event of this.#events.push(chunk)) {
+    this.#broken = eachEvent(this.#events, chunk, (event) => {
       const out = this.#pass(event);
       if (out !== null) passed.push(out);
-    }
+      return !this.#done;
+    });
     if (passed.length === 0) return null;
     // The very same bytes go on when nothing was held back, cut or dropped.
     const passedBytes = passed.reduce((bytes, event) => bytes + event.byteLength, 0);
@@ -70,8 +83,6 @@ export class OpenAiStream implements AnswerStream {
   }
 
   #pass(event: Uint8Array): Uint8Array | null {
-    // SDKs stop reading at [DONE]; nothing after it may reach one that does not.
-    if (this.#done) return null;
     const data = dataOf(event);
     if (data === null) return event;
     if (data.trim() === "[DONE]") {
@@ -79,11 +90,10 @@ export class OpenAiStream implements AnswerStream {
       return event;
     }
     const document = parseEvent(data);
-    const choices = Array.isArray(document.choices) ? document.choices : [];
-    const said = counts(document);
+    const choices = choicesOf(document);
     this.#tally = {
       ...this.#tally,
-      ...said,
+      ...this.#counts(document, choices),
       contentPieces: this.#tally.contentPieces + choices.filter(hasContent).length,
       finishReason: choices.map(finishReasonOf).findLast((reason) => reason !== null) ?? this.#tally.finishReason,
     };
@@ -92,7 +102,37 @@ export class OpenAiStream implements AnswerStream {
     if (member === null || document[member] == null) return event;
     // llama.cpp ends every answer with its timings, asked or not.
     if (member === "timings" && choices.some((choice) => finishReasonOf(choice) !== null)) return event;
-    return eventOf(withoutMember(data, member));
+    // vLLM writes the member into raw completions even when it has nothing to say.
+    const isNull = member === "usage" && document.object === "text_completion";
+    return eventOf(withoutMember(data, member, isNull ? ',"usage":null' : ""));
+  }
+
+  #counts(document: Record<string, unknown>, choices: readonly Choice[]): Partial<Tally> | null {
+    const said = counts(document);
+    const [choice, ...others] = choices;
+    if (said === null || !this.#countsByChoice || choice === undefined || others.length > 0) return said;
+    this.#completionTokens.set(choice.index, said.completionTokens ?? 0);
+    const completionTokens = [...this.#completionTokens.values()].reduce((sum, tokens) => sum + tokens, 0);
+    return { ...said, completionTokens };
+  }
+}
+
+/**
+ * Hands on the events that are whole, until `take` returns false.
+ *
+ * @returns what stopped it, rather than throwing it: the events before it are to pass
+ */
+export function eachEvent(
+  events: EventSplitter,
+  chunk: Uint8Array,
+  take: (event: Uint8Array) => boolean,
+): AnswerStream["broken"] {
+  try {
+    for (const event of events.push(chunk)) if (!take(event)) break;
+    return null;
+  } catch (cause) {
+    if (cause instanceof BrokenStream || cause instanceof EventTooLarge) return cause;
+    throw cause;
   }
 }
 
@@ -108,38 +148,51 @@ export function parseEvent(data: string): Record<string, unknown> {
   } catch (cause) {
     throw new BrokenStream("an event is not JSON", { cause });
   }
-  if (typeof document !== "object" || document === null) throw new BrokenStream("an event is not a JSON object");
-  if ("error" in document && document.error != null) throw new BrokenStream("the engine reported an error");
-  return document as Record<string, unknown>;
+  if (!isObject(document)) throw new BrokenStream("an event is not a JSON object");
+  // Older vLLM puts the error's members at the top level.
+  if (document.error != null || document.object === "error") throw new BrokenStream("the engine reported an error");
+  return document;
+}
+
+type Choice = { readonly [member: string]: unknown };
+
+/** @throws BrokenStream when one is no object: an SDK would fall over it */
+function choicesOf({ choices }: Record<string, unknown>): readonly Choice[] {
+  if (!Array.isArray(choices)) return [];
+  if (!choices.every(isObject)) throw new BrokenStream("a choice is not a JSON object");
+  return choices;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Text, reasoning or a tool call: what a caller has waited for. A role, a ping or a count is none. */
-function hasContent(choice: unknown): boolean {
-  const { text, delta } = choice as { text?: unknown; delta?: Record<string, unknown> };
-  if (typeof text === "string" && text !== "") return true;
-  const { content, reasoning_content, reasoning, tool_calls } = delta ?? {};
+function hasContent({ text, delta }: Choice): boolean {
+  const { content, reasoning_content, reasoning, tool_calls } = isObject(delta) ? delta : {};
   return (
-    [content, reasoning_content, reasoning].some((piece) => typeof piece === "string" && piece !== "") ||
-    tool_calls != null
+    [text, content, reasoning_content, reasoning].some((piece) => typeof piece === "string" && piece !== "") ||
+    (Array.isArray(tool_calls) && tool_calls.length > 0)
   );
 }
 
-function finishReasonOf(choice: unknown): string | null {
-  const { finish_reason: reason } = choice as { finish_reason?: unknown };
+function finishReasonOf({ finish_reason: reason }: Choice): string | null {
   return typeof reason === "string" ? reason : null;
 }
 
 /**
  * Cuts `,"member":{...}` out of a JSON text without writing the rest anew. Inside a string a quote is escaped, so the
  * text searched for occurs only as a member. Where the engine writes it otherwise, the text stays as it is.
+ *
+ * @param instead stands in its place
  */
-export function withoutMember(json: string, member: string): string {
+export function withoutMember(json: string, member: string, instead = ""): string {
   const start = json.lastIndexOf(`,"${member}":{`);
   if (start === -1) return json;
   let depth = 0;
   for (let at = start; at < json.length; at++) {
     if (json[at] === "{") depth++;
-    if (json[at] === "}" && --depth === 0) return json.slice(0, start) + json.slice(at + 1);
+    if (json[at] === "}" && --depth === 0) return json.slice(0, start) + instead + json.slice(at + 1);
   }
   return json;
 }

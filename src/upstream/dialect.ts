@@ -57,7 +57,10 @@ export function dialectOf(
     path: PATHS[route],
     body: { ...question.body, model: served.as, ...(question.stream ? streamOptions(host, question) : {}) },
     stream: () =>
-      new OpenAiStream({ usageChunk: !question.wantsUsage, member: asked(question, counting) ? null : counting }),
+      new OpenAiStream(
+        { usageChunk: !question.wantsUsage, member: asked(question, counting) ? null : counting },
+        host.engine === "vllm",
+      ),
     answer: null,
   };
 }
@@ -74,5 +77,7 @@ function streamOptions(host: Host, question: Question): JsonObject {
 
 function asked(question: Question, member: "usage" | "timings"): boolean {
   if (member === "timings") return question.body.timings_per_token === true;
-  return (question.body.stream_options as JsonObject | undefined)?.continuous_usage_stats === true;
+  // vLLM minds the one only together with the other.
+  const options = question.body.stream_options as JsonObject | undefined;
+  return question.wantsUsage && options?.continuous_usage_stats === true;
 }

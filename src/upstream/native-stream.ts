@@ -4,8 +4,8 @@
  */
 import { concat } from "#src/bytes.ts";
 import { dataOf, EventSplitter, eventOf } from "#src/sse.ts";
-import { type AnswerStream, parseEvent } from "./answer-stream.ts";
-import { chunkOf, finishReasonOf, type NativeReply, usageOf } from "./native.ts";
+import { type AnswerStream, eachEvent, parseEvent } from "./answer-stream.ts";
+import { chunkOf, countOf, finishReasonOf, type NativeReply, usageOf } from "./native.ts";
 import { counts, NOTHING_YET, type Tally } from "./tally.ts";
 
 export class NativeStream implements AnswerStream {
@@ -14,6 +14,7 @@ export class NativeStream implements AnswerStream {
   readonly #events = new EventSplitter();
   #stopped = false;
   #opened = false;
+  #broken: AnswerStream["broken"] = null;
   #tally: Tally = NOTHING_YET;
 
   constructor(reply: NativeReply, wantsUsage: boolean) {
@@ -22,7 +23,11 @@ export class NativeStream implements AnswerStream {
   }
 
   get endedWell(): boolean {
-    return this.#stopped && this.#events.pendingBytes === 0;
+    return this.#stopped;
+  }
+
+  get broken(): AnswerStream["broken"] {
+    return this.#broken;
   }
 
   get tally(): Tally {
@@ -34,13 +39,18 @@ export class NativeStream implements AnswerStream {
   }
 
   push(chunk: Uint8Array): Uint8Array | null {
-    const out = [...this.#events.push(chunk)].flatMap((event) => this.#translate(event));
+    if (this.#stopped) return null;
+    const out: Uint8Array[] = [];
+    this.#broken = eachEvent(this.#events, chunk, (event) => {
+      out.push(...this.#translate(event));
+      return !this.#stopped;
+    });
     return out.length === 0 ? null : concat(...out);
   }
 
   #translate(event: Uint8Array): Uint8Array[] {
     const data = dataOf(event);
-    if (data === null || this.#stopped || data.trim() === "[DONE]") return [];
+    if (data === null || data.trim() === "[DONE]") return [];
     const document = parseEvent(data);
     const content = typeof document.content === "string" ? document.content : "";
     this.#tally = {
@@ -59,8 +69,13 @@ export class NativeStream implements AnswerStream {
     this.#stopped = true;
     const finishReason = finishReasonOf(document);
     const usage = usageOf(document);
-    const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = usage;
-    this.#tally = { ...this.#tally, promptTokens, completionTokens, finishReason };
+    const { promptTokens, completionTokens } = this.#tally;
+    this.#tally = {
+      ...this.#tally,
+      promptTokens: countOf(document.tokens_evaluated) ?? promptTokens,
+      completionTokens: countOf(document.tokens_predicted) ?? completionTokens,
+      finishReason,
+    };
     const out = [this.#event({ content: "" }, finishReason)];
     if (this.#wantsUsage) out.push(eventOf(JSON.stringify({ ...chunkOf(this.#reply, {}, null), choices: [], usage })));
     return [...out, eventOf("[DONE]")];

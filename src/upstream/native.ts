@@ -108,11 +108,12 @@ export function finishReasonOf(document: JsonObject): "length" | "stop" {
 }
 
 export function usageOf(document: JsonObject): Record<"prompt_tokens" | "completion_tokens" | "total_tokens", number> {
-  const prompt_tokens = numberOr0(document.tokens_evaluated);
-  const completion_tokens = numberOr0(document.tokens_predicted);
+  const prompt_tokens = countOf(document.tokens_evaluated) ?? 0;
+  const completion_tokens = countOf(document.tokens_predicted) ?? 0;
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
 }
 
-function numberOr0(value: unknown): number {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : 0;
+/** A count as the host tells it, or null. */
+export function countOf(value: unknown): number | null {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : null;
 }

@@ -57,15 +57,26 @@ export function relay(
   let heardAtMs = startedAtMs;
   let firstContentAtMs: number | null = null;
 
+  // Nobody else awaits it when the caller leaves before the first read.
+  opening.catch(() => undefined);
   const end = (how: RelayEnd): void => {
     over = true;
     stopHeartbeat();
     resolve(how);
   };
+  const complete = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+    end({ kind: "complete" });
+    controller.close();
+  };
   const fail = (controller: ReadableStreamDefaultController<Uint8Array>, problem: Problem): void => {
     if (over) return;
-    end({ kind: "upstream_error", problem });
     hangUp();
+    // A host that fails or falls silent behind a whole answer takes nothing from it.
+    if (stream?.endedWell === true) {
+      complete(controller);
+      return;
+    }
+    end({ kind: "upstream_error", problem });
     controller.enqueue(sseError(problem));
     controller.close();
   };
@@ -82,16 +93,16 @@ export function relay(
         if (over) return;
         if (part.done) {
           if (!stream.endedWell) throw new BrokenStream("the host ended the stream in the middle of the answer");
-          end({ kind: "complete" });
-          controller.close();
+          complete(controller);
           return;
         }
         heardAtMs = now();
         const out = stream.push(part.value);
         if (firstContentAtMs === null && stream.hasContent) firstContentAtMs = heardAtMs;
+        if (out !== null) controller.enqueue(out);
+        if (stream.broken !== null) throw stream.broken;
         if (out === null) continue;
         waitingSinceMs = null;
-        controller.enqueue(out);
         return;
       }
     } catch (cause) {
@@ -132,7 +143,7 @@ export function relay(
       },
       cancel() {
         if (over) return;
-        end({ kind: "client_left" });
+        end({ kind: stream?.endedWell === true ? "complete" : "client_left" });
         hangUp();
       },
     },
