@@ -22,6 +22,8 @@ export class EventStream {
   readonly #drip: Drip | null;
   #pending = "";
   #pendingTokens = 0;
+  /** Tokens that made no event of their own: their text is held back, and the next event carries them. */
+  #owedTokens = 0;
   #passed = 0;
   #struck = false;
 
@@ -41,8 +43,11 @@ export class EventStream {
   }
 
   /** Adds one or more whole events; they leave with the next flush. */
-  push(event: string, tokens: number): void {
-    if (this.#struck || event === "") return;
+  push(event: string, generatedTokens: number): void {
+    if (this.#struck) return;
+    const tokens = generatedTokens + this.#owedTokens;
+    this.#owedTokens = event === "" ? tokens : 0;
+    if (event === "") return;
     if (tokens > 0 && this.#fault && !this.#drip && this.#passed >= this.#fault.afterTokens) {
       if (this.#strike(this.#fault, event)) return;
     }

@@ -19,13 +19,18 @@ export interface Limits {
   readonly minTokens: number;
   readonly ignoreEos: boolean;
   readonly stop: readonly string[];
+  /**
+   * What is held back because it could become a stop string: vLLM always keeps the longest one's length less one,
+   * llama.cpp only a tail that has begun one.
+   */
+  readonly holdback: "always" | "begun";
 }
 
 export class Generation {
   readonly #answer: Answer;
   readonly #limits: Limits;
   /** Longest tail that can be the beginning of a stop string. */
-  readonly #holdback: number;
+  readonly #longestHold: number;
   #held = "";
   tokens = 0;
   text = "";
@@ -35,7 +40,7 @@ export class Generation {
   constructor(prompt: string, options: AnswerOptions, limits: Limits) {
     this.#answer = answer(prompt, options);
     this.#limits = limits;
-    this.#holdback = Math.max(0, ...limits.stop.map((word) => word.length - 1));
+    this.#longestHold = Math.max(0, ...limits.stop.map((word) => word.length - 1));
   }
 
   /** Makes the next token, or the ending where the model would say no more. Not to be called after `finish`. */
@@ -53,7 +58,7 @@ export class Generation {
       return this.#end("stop", hit.word, 1);
     }
     if (this.tokens >= maxTokens) return this.#end("length", null, 1);
-    return { text: this.#release(this.#holdback), tokens: 1, finish: null, stopWord: null };
+    return { text: this.#release(this.#toHold()), tokens: 1, finish: null, stopWord: null };
   }
 
   #end(finish: Finish, stopWord: string | null, tokens: 0 | 1): Piece {
@@ -70,6 +75,15 @@ export class Generation {
     this.#held = this.#held.slice(cut);
     this.text += text;
     return text;
+  }
+
+  #toHold(): number {
+    if (this.#limits.holdback === "always") return this.#longestHold;
+    for (let length = Math.min(this.#longestHold, this.#held.length); length > 0; length -= 1) {
+      const tail = this.#held.slice(-length);
+      if (this.#limits.stop.some((word) => word.startsWith(tail))) return length;
+    }
+    return 0;
   }
 
   #firstStop(): { at: number; word: string } | null {

@@ -79,7 +79,7 @@ function readLimits(body: Json, promptTokens: number, contextTokens: number): Li
   const asked =
     count(body, "n_predict", -1) ?? count(body, "max_completion_tokens", -1) ?? count(body, "max_tokens", -1) ?? -1;
   const maxTokens = asked < 0 ? left : Math.min(asked, left);
-  return { maxTokens, minTokens: 0, ignoreEos: flag(body, "ignore_eos"), stop: texts(body, "stop") };
+  return { maxTokens, minTokens: 0, ignoreEos: flag(body, "ignore_eos"), stop: texts(body, "stop"), holdback: "begun" };
 }
 
 function v1Options(machine: Machine, { body, requestId }: Exchange, call: V1ShapeOptions["call"]): V1ShapeOptions {

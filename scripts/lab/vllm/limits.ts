@@ -29,7 +29,7 @@ export function readLimits(body: Json, promptTokens: number, contextTokens: numb
       "min_tokens",
       `min_tokens must be less than or equal to max_tokens=${maxTokens}, got ${minTokens}.`,
     );
-  return { maxTokens, minTokens, ignoreEos: flag(body, "ignore_eos"), stop: texts(body, "stop") };
+  return { maxTokens, minTokens, ignoreEos: flag(body, "ignore_eos"), stop: texts(body, "stop"), holdback: "always" };
 }
 
 /** Reads `n`, which greedy sampling allows only as 1. @throws BadField */

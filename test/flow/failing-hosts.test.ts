@@ -1,0 +1,108 @@
+import OpenAI from "openai";
+import { afterEach, describe, expect, test } from "vitest";
+import { ask, clearFaults, clientOf, rowOf, setFault, truthOf } from "./world.ts";
+
+/** A model with one host, so that nothing hides its failure. */
+const HOST = "cpu-hermes";
+const MODEL = "hermes-2";
+const TOKENS = 12;
+
+const body = (stream: boolean, about: string, model = MODEL) =>
+  JSON.stringify({
+    model,
+    stream,
+    temperature: 1,
+    messages: [{ role: "user", content: `${about} [[tokens=${TOKENS}]]` }],
+  });
+const post = (stream: boolean, about: string, model = MODEL) =>
+  ask("/v1/chat/completions", { method: "POST", as: "enterprise", body: body(stream, about, model) });
+
+afterEach(() => Promise.all([clearFaults(HOST), clearFaults("gpu"), clearFaults("cpu-phi3")]));
+
+describe("a host that fails before its answer begins", () => {
+  test.each(
+    [
+      { kind: "500", status: 502, code: "upstream_error" },
+      { kind: "html-502", status: 502, code: "upstream_error" },
+      { kind: "redirect", status: 502, code: "upstream_refused" },
+      { kind: "rate-limited", status: 503, code: "host_busy" },
+    ].flatMap((row) => [true, false].map((stream) => ({ ...row, stream }))),
+  )("$kind, stream: $stream -> $status $code", async ({ kind, status, code, stream }) => {
+    await setFault(HOST, { kind });
+    const response = await post(stream, kind);
+    expect(response.status).toBe(status);
+    expect(response.headers.get("content-type")).toBe("application/json");
+    if (status === 503) expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    expect(await response.json()).toMatchObject({ error: { code, type: "server_error", param: null } });
+    const row = await rowOf(response.headers.get("x-request-id") ?? "");
+    expect(row).toMatchObject({ outcome: "upstream_error", host: HOST, attempts: 1, tokens_used: 0 });
+  });
+
+  test.each(["refuse", "503-loading"])("%s, which probes see as well", async (kind) => {
+    await setFault("cpu-phi3", { kind });
+    const response = await post(true, kind, "phi-3-mini");
+    expect([502, 503]).toContain(response.status);
+    const { error } = (await response.json()) as { error: { code: string } };
+    expect(["upstream_error", "host_busy", "no_healthy_host"]).toContain(error.code);
+  });
+
+  test("costs the caller nothing while another host serves the model", async () => {
+    await setFault("gpu", { kind: "500" });
+    const response = await post(true, "failover", "llama-3.1-8b");
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-causeway-host")).toBe("jetson");
+    expect(await response.text()).toMatch(/data: \[DONE\]\n\n$/);
+    const row = await rowOf(response.headers.get("x-request-id") ?? "");
+    expect(row).toMatchObject({ outcome: "complete", host: "jetson", attempts: 2, completion_tokens: TOKENS });
+  });
+});
+
+describe("a host that fails in the middle of a stream: one error event, no [DONE], and the tokens made are in the ledger", () => {
+  test.each([
+    { kind: "cut-after", afterTokens: 4 },
+    { kind: "cut-inside", afterTokens: 4 },
+    { kind: "fin-after", afterTokens: 4 },
+    { kind: "fin-inside", afterTokens: 4 },
+    { kind: "garbage", afterTokens: 4 },
+    { kind: "giant-event", afterTokens: 4 },
+    { kind: "error-event", afterTokens: 4 },
+    { kind: "cut-after", afterTokens: 0 },
+  ])("$kind after $afterTokens", async (fault) => {
+    await setFault(HOST, { ...fault, times: 1 });
+    const response = await post(true, `${fault.kind} ${fault.afterTokens}`);
+    expect(response.status).toBe(200);
+    const events = (await response.text()).split("\n\n").filter((event) => event.startsWith("data: "));
+    expect(events).not.toContain("data: [DONE]");
+    const documents = events.map((event) => JSON.parse(event.slice("data: ".length)));
+    expect(documents.filter((document) => "error" in document)).toHaveLength(1);
+    expect(documents.at(-1)).toMatchObject({ error: { code: "upstream_error", type: "server_error" } });
+
+    const requestId = response.headers.get("x-request-id") ?? "";
+    const row = await rowOf(requestId);
+    const truth = await truthOf(HOST, requestId);
+    expect(row).toMatchObject({ outcome: "upstream_error", host: HOST, prompt_tokens: truth?.promptTokens });
+    expect(row.completion_tokens).toBe(fault.afterTokens);
+  });
+
+  test("the official client throws, after the text that came", async () => {
+    await setFault(HOST, { kind: "cut-inside", afterTokens: 4, times: 1 });
+    const stream = await clientOf("enterprise").chat.completions.create({
+      model: MODEL,
+      stream: true,
+      messages: [{ role: "user", content: `client ${TOKENS} [[tokens=${TOKENS}]]` }],
+    });
+    let pieces = 0;
+    const reading = (async () => {
+      for await (const chunk of stream) if (chunk.choices[0]?.delta.content) pieces++;
+    })();
+    await expect(reading).rejects.toBeInstanceOf(OpenAI.APIError);
+    expect(pieces).toBe(4);
+  });
+});
+
+test("a host that breaks off a whole answer is a clear error", async () => {
+  await setFault(HOST, { kind: "cut-after", afterTokens: 4, times: 1 });
+  const response = await post(false, "whole");
+  expect(response.status).toBe(502);
+  expect(await response.json()).toMatchObject({ error: { code: "upstream_error" } });
+});

@@ -1,0 +1,176 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import OpenAI from "openai";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
+import { type RunningStack, startStack } from "#scripts/stack/stack.ts";
+import { eventually } from "./world.ts";
+
+/** An operator's own hosts and catalog: a native llama.cpp, and engines that ask for their keys. */
+const ENGINE_KEY = "engine-key-of-this-test";
+const stateDir = mkdtempSync(join(tmpdir(), "causeway-own-"));
+let hosts: Record<"native" | "llamacpp" | "vllm", LabHost>;
+let running: RunningStack;
+
+beforeAll(async () => {
+  const common = { port: 0, slots: 4, apiKey: ENGINE_KEY, ttftMs: 20, tokensPerSecond: 200, contextTokens: 8_192 };
+  const [native, llamacpp, vllm] = await Promise.all([
+    startLabHost({ ...common, id: "native", engine: "llamacpp", models: ["tiny.gguf"], nativeOnly: true }),
+    startLabHost({ ...common, id: "llamacpp", engine: "llamacpp", models: ["small.gguf"] }),
+    startLabHost({ ...common, id: "vllm", engine: "vllm", models: ["org/big"] }),
+  ]);
+  hosts = { native, llamacpp, vllm };
+  const deadlines = { firstToken: 1_000, betweenTokens: 1_000, total: 20_000 };
+  const host = (id: keyof typeof hosts, engine: string, more = {}) => {
+    return { id, engine, slots: 4, reach: { via: "direct", url: hosts[id].url }, keyFrom: "ENGINE_KEY", ...more };
+  };
+  const catalog = {
+    hosts: [host("native", "llamacpp", { native: true }), host("llamacpp", "llamacpp"), host("vllm", "vllm")],
+    models: [
+      { id: "tiny", served: [{ host: "native", as: "tiny.gguf", template: "chatml" }], deadlines },
+      { id: "small", served: [{ host: "llamacpp", as: "small.gguf" }], deadlines },
+      { id: "org/big:fp8", served: [{ host: "vllm", as: "org/big" }], deadlines },
+    ],
+  };
+  const catalogFile = join(stateDir, "catalog.json");
+  writeFileSync(catalogFile, JSON.stringify(catalog));
+  running = await startStack({ port: 0, stateDir, catalogFile, lab: false }, { env: { ...process.env, ENGINE_KEY } });
+}, 60_000);
+
+afterAll(async () => {
+  await running?.stop();
+  await Promise.all(Object.values(hosts ?? {}).map((host) => host.stop()));
+  rmSync(stateDir, { recursive: true, force: true });
+});
+
+const client = () =>
+  new OpenAI({ apiKey: running.stack.tokens.enterprise ?? "", baseURL: `${running.stack.gateway}/v1`, maxRetries: 0 });
+const say = (text: string) => [{ role: "user" as const, content: text }];
+const truths = async (host: LabHost) =>
+  (await (await fetch(`${host.url}/lab/truth`)).json()) as Record<string, unknown>[];
+
+async function row(id: string): Promise<Record<string, unknown>> {
+  const database = new pg.Client({ connectionString: running.stack.database });
+  await database.connect();
+  try {
+    return await eventually(
+      async () => (await database.query("SELECT * FROM inference_logs WHERE id = $1", [id])).rows[0],
+      "no row",
+    );
+  } finally {
+    await database.end();
+  }
+}
+
+describe.each([
+  { model: "tiny", host: "native" as const, what: "a host with only the native route" },
+  { model: "small", host: "llamacpp" as const, what: "a llama.cpp host" },
+  { model: "org/big:fp8", host: "vllm" as const, what: "a vLLM host" },
+])("$what answers the same requests", ({ model, host }) => {
+  test("chat, whole and streamed: one text, the usage and the finish reason", async () => {
+    const asked = { model, messages: say("the same [[tokens=10]]"), temperature: 0 };
+    const { data: whole, request_id } = await client().chat.completions.create(asked).withResponse();
+    const stream = await client().chat.completions.create({
+      ...asked,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let text = "";
+    let usage: OpenAI.CompletionUsage | null | undefined;
+    const roles: unknown[] = [];
+    const reasons: unknown[] = [];
+    for await (const { choices, usage: said } of stream) {
+      const [choice] = choices;
+      if (choice?.delta.role) roles.push(choice.delta.role);
+      text += choice?.delta.content ?? "";
+      if (choice?.finish_reason) reasons.push(choice.finish_reason);
+      usage = said ?? usage;
+    }
+    expect(text).toBe(whole.choices[0]?.message.content);
+    expect(text.length).toBeGreaterThan(10);
+    expect(roles).toEqual(["assistant"]);
+    expect(reasons).toEqual(["stop"]);
+    expect(usage?.completion_tokens).toBe(10);
+    expect(whole.usage).toMatchObject({ completion_tokens: 10, prompt_tokens: usage?.prompt_tokens });
+    const truth = (await truths(hosts[host])).find(({ requestId }) => requestId === request_id);
+    expect(await row(request_id ?? "")).toMatchObject({
+      prompt_tokens: truth?.promptTokens,
+      completion_tokens: truth?.completionTokens,
+      finish_reason: "stop",
+      estimated: false,
+      cost_estimate: null,
+    });
+  });
+
+  test("a bound on tokens ends in length", async () => {
+    const answer = await client().chat.completions.create({
+      model,
+      messages: say("bounded [[tokens=50]]"),
+      max_tokens: 5,
+    });
+    expect(answer.choices[0]?.finish_reason).toBe("length");
+    expect(answer.usage?.completion_tokens).toBe(5);
+  });
+
+  test("completions, whole and streamed", async () => {
+    const asked = { model, prompt: "once upon a time [[tokens=8]]", temperature: 0 };
+    const whole = await client().completions.create(asked);
+    let text = "";
+    for await (const chunk of await client().completions.create({ ...asked, stream: true }))
+      text += chunk.choices[0]?.text ?? "";
+    expect(text).toBe(whole.choices[0]?.text);
+    expect(whole.usage?.completion_tokens).toBe(8);
+  });
+
+  test("leaving stops the host", async () => {
+    const { data: stream, request_id } = await client()
+      .chat.completions.create({ model, messages: say("long [[tokens=3000]]"), stream: true })
+      .withResponse();
+    let seen = 0;
+    for await (const _chunk of stream) if (++seen === 10) break;
+    const written = await row(request_id ?? "");
+    const truth = (await truths(hosts[host])).find(({ requestId }) => requestId === request_id);
+    expect(truth?.ended).toBe("aborted");
+    expect(written).toMatchObject({ outcome: "client_left", estimated: false, prompt_tokens: truth?.promptTokens });
+    expect(written.completion_tokens).toBeGreaterThanOrEqual(8);
+    expect(written.completion_tokens).toBeLessThanOrEqual(Number(truth?.completionTokens));
+  });
+});
+
+describe("deadlines", () => {
+  const fault = (kind: string) =>
+    fetch(`${hosts.vllm.url}/lab/fault`, { method: "POST", body: JSON.stringify({ kind, afterTokens: 3, times: 1 }) });
+  const ask = (stream: boolean) =>
+    client().chat.completions.create({
+      model: "org/big:fp8",
+      messages: say("late [[tokens=20]]"),
+      temperature: 1,
+      stream,
+    });
+
+  test("a host that is silent before its answer is a timeout in time", async () => {
+    await fault("hang-before-headers");
+    await expect(ask(true)).rejects.toMatchObject({ status: 504, code: "upstream_timeout" });
+  });
+
+  test("a host that falls silent within its answer ends it with an error event", async () => {
+    await fault("hang-after");
+    const stream = await client().chat.completions.create({
+      model: "org/big:fp8",
+      messages: say("silence [[tokens=20]]"),
+      stream: true,
+    });
+    const reading = (async () => {
+      for await (const _chunk of stream);
+    })();
+    await expect(reading).rejects.toMatchObject({ code: "upstream_timeout" });
+  });
+});
+
+test("what a native host cannot do is refused by name", async () => {
+  const tools = [{ type: "function" as const, function: { name: "f" } }];
+  const asking = client().chat.completions.create({ model: "tiny", messages: say("tools"), tools });
+  await expect(asking).rejects.toMatchObject({ status: 400, code: "unsupported_value", param: "tools" });
+});
