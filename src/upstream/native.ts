@@ -51,11 +51,16 @@ export function nativeRequest(question: Question, served: Served, maxTokens: num
     ...options,
     ...(stop.length > 0 ? { stop } : {}),
     prompt: template?.prompt ?? promptOf(body.prompt),
-    n_predict: body.max_completion_tokens ?? body.max_tokens ?? maxTokens,
+    n_predict: [body.max_completion_tokens, body.max_tokens].find(isBound) ?? maxTokens,
     cache_prompt: true,
     stream: question.stream,
     ...(question.stream ? { timings_per_token: true } : {}),
   };
+}
+
+/** Natively -1 means for ever, and the completions route lets `max_completion_tokens` pass unchecked. */
+function isBound(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) > 0;
 }
 
 /** One prompt: several would each need an answer of their own, which a native reply cannot carry. */

@@ -24,7 +24,8 @@ const TEMPLATES = {
 export type TemplateName = keyof typeof TEMPLATES;
 
 /** Texts that would end or open a message if a caller wrote them inside one. */
-const CONTROL = /<\|(im_start|im_end|start_header_id|end_header_id|eot_id|begin_of_text|end_of_text)\|>/g;
+const CONTROL =
+  /<\|(im_start|im_end|endoftext|start_header_id|end_header_id|eot_id|eom_id|begin_of_text|end_of_text)\|>/g;
 
 /**
  * Renders a conversation, ending where the assistant's answer begins.
@@ -50,5 +51,6 @@ function textOf(message: { content?: unknown }, at: number): string {
     const param = `messages.${at}.content`;
     throw new Problem("unsupported_value", { param, message: "The host that serves this model takes text only." });
   });
-  return texts.join("").replace(CONTROL, "");
+  // A space, which no control text holds: were they cut out, what stands around one could close up to another.
+  return texts.join("").replace(CONTROL, " ");
 }

@@ -2,6 +2,7 @@
 import { type Host, type Model, parseCatalog, type Served } from "#src/catalog/schema.ts";
 import { type Question, questionOf, type Route } from "#src/ingress/question.ts";
 import type { JsonObject } from "#src/json.ts";
+import { Problem } from "#src/problem.ts";
 import { type Dialect, dialectOf } from "#src/upstream/dialect.ts";
 
 export const REQUEST_ID = "0199e000-0000-7000-8000-000000000001";
@@ -43,4 +44,15 @@ export function dialect(
 ): Dialect {
   const found = servedBy(host, served, modelMore);
   return dialectOf(found.host, found.model, found.served, asked, REQUEST_ID, NOW_MS);
+}
+
+/** The Problem that this throws. */
+export function problemOf(run: () => unknown): Problem {
+  try {
+    run();
+  } catch (thrown) {
+    if (thrown instanceof Problem) return thrown;
+    throw thrown;
+  }
+  throw new Error("nothing was thrown");
 }
