@@ -1,0 +1,80 @@
+import { execFile, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, describe, expect, inject, test } from "vitest";
+import { parseCatalog } from "#src/catalog/schema.ts";
+
+const run = promisify(execFile);
+const root = new URL("../..", import.meta.url).pathname;
+const readme = readFileSync(join(root, "README.md"), "utf8");
+const scratch = mkdtempSync(join(tmpdir(), "causeway-readme-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const blocks = (language: string): string[] =>
+  [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map(([, text = ""]) =>
+    text.trim(),
+  );
+const [catalog = ""] = blocks("json");
+
+/** The README's text, on another port and state folder than a developer's own stack. */
+const elsewhere = (command: string): string =>
+  command
+    .replaceAll("http://127.0.0.1:8787", inject("stack").gateway)
+    .replace(
+      "npm run --silent token -- default",
+      `npm run --silent token -- default --state ${inject("stack").stateDir}`,
+    );
+
+/** Starts a stack by a command of the README, and ends it. Returns what it printed. */
+async function started(command: string, state: string): Promise<{ printed: string; pasted: string }> {
+  const flags = `${command.includes(" -- ") ? "" : " --"} --port 0 --state ${state}`;
+  const child = spawn("bash", ["-c", `${command}${flags}`], { cwd: root });
+  let printed = "";
+  const closed = new Promise((resolve) => child.once("close", resolve));
+  const ready = new Promise<void>((resolve, reject) => {
+    child.stdout.on("data", (data) => {
+      printed += data;
+      if (printed.includes("stack.json")) resolve();
+    });
+    child.stderr.on("data", (data) => {
+      printed += data;
+    });
+    child.once("close", () => reject(new Error(`it ended before it was ready:\n${printed}`)));
+  });
+  await ready;
+  const curl = printed.split("\n").find((line) => line.startsWith("curl "));
+  const pasted = command === "npm start" && curl !== undefined ? (await run("bash", ["-c", `${curl} -sS`])).stdout : "";
+  process.kill(JSON.parse(readFileSync(join(state, "stack.json"), "utf8")).pid, "SIGTERM");
+  await closed;
+  return { printed, pasted };
+}
+
+describe("every command of the README", () => {
+  test.each(blocks("sh"))("%s", async (command) => {
+    if (command === "npm test") {
+      // What runs this very test; that CI runs it by this name is all there is to see.
+      expect(readFileSync(join(root, ".ci/run"), "utf8")).toMatch(/^npm test\b/m);
+    } else if (command === "npm start") {
+      const { printed, pasted } = await started(command, join(scratch, "start"));
+      expect(printed).toMatch(/^ready /m);
+      expect(pasted).toMatch(/^data: \{/);
+      expect(pasted).toMatch(/data: \[DONE\]\s*$/);
+    } else if (command.includes("--catalog")) {
+      const file = join(scratch, "my-catalog.json");
+      writeFileSync(file, catalog);
+      const { printed } = await started(command.replace("my-catalog.json", file), join(scratch, "own"));
+      expect(printed).toMatch(/^ready /m);
+    } else {
+      const { stdout } = await run("bash", ["-c", elsewhere(command)], { cwd: root });
+      if (command.includes("/v1/chat")) expect(stdout).toMatch(/data: \[DONE\]\s*$/);
+      else if (command.includes("/health")) expect(JSON.parse(stdout)).toHaveProperty("status");
+      else expect(stdout).toContain("--catalog");
+    }
+  });
+});
+
+test("the catalog of the README is valid", () => {
+  expect(parseCatalog(JSON.parse(catalog)).kind).toBe("valid");
+});
