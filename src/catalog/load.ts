@@ -13,6 +13,8 @@ export type CatalogReading = {
   readonly catalog: Catalog;
   /** Why the document in KV was not taken; empty when it was, or when there is none. */
   readonly refused: readonly CatalogProblem[];
+  /** False when KV could not be asked: the catalog is then the bundled one, whatever the operator's says. */
+  readonly reached: boolean;
 };
 
 /** An isolate's copy. Values only: see the platform's rule on promises across requests. */
@@ -28,12 +30,13 @@ export const newCatalogMemory = (): CatalogMemory => ({ reading: null, readAtMs:
 export async function readCatalog(kv: Pick<KVNamespace, "get">): Promise<CatalogReading> {
   const stored = await kv.get(CATALOG_KEY, { type: "text", cacheTtl: 30 }).catch((cause: unknown) => {
     console.error(JSON.stringify({ at: "catalog.read", cause: String(cause) }));
-    return null;
+    return undefined;
   });
-  if (stored === null) return { catalog: bundledCatalog(), refused: [] };
+  if (stored === undefined) return { catalog: bundledCatalog(), refused: [], reached: false };
+  if (stored === null) return { catalog: bundledCatalog(), refused: [], reached: true };
   const parsed = parseCatalog(asJson(stored));
-  if (parsed.kind === "valid") return { catalog: parsed.catalog, refused: [] };
-  return { catalog: bundledCatalog(), refused: parsed.problems };
+  if (parsed.kind === "valid") return { catalog: parsed.catalog, refused: [], reached: true };
+  return { catalog: bundledCatalog(), refused: parsed.problems, reached: true };
 }
 
 /**
@@ -59,7 +62,8 @@ export async function currentCatalog(
 
 async function refresh(memory: CatalogMemory, kv: Pick<KVNamespace, "get">): Promise<void> {
   const reading = await readCatalog(kv);
-  // The last good one stays in force; a document that has become invalid is only reported.
+  // The last good one stays in force while KV is down; a document that has become invalid is only reported.
+  if (!reading.reached) return;
   if (reading.refused.length === 0) memory.reading = reading;
   else console.error(JSON.stringify({ at: "catalog.refused", problems: reading.refused }));
 }
