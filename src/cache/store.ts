@@ -55,8 +55,8 @@ export async function keep(
 export function isWorthKeeping(answer: JsonObject): boolean {
   if (answer.object === "list") return Array.isArray(answer.data) && answer.data.length > 0;
   if (!Array.isArray(answer.choices) || answer.choices.length === 0) return false;
-  return answer.choices.every((choice: { finish_reason?: unknown; message?: { tool_calls?: unknown } }) => {
-    const calls = choice.message?.tool_calls;
-    return choice.finish_reason === "stop" && (!Array.isArray(calls) || calls.length === 0);
+  return answer.choices.every((choice: { finish_reason?: unknown; message?: { tool_calls?: unknown } } | null) => {
+    const calls = choice?.message?.tool_calls;
+    return choice?.finish_reason === "stop" && (!Array.isArray(calls) || calls.length === 0);
   });
 }
