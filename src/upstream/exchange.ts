@@ -45,7 +45,8 @@ export async function askWhole(
   if (bytes === null) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
   const text = new TextDecoder().decode(bytes);
   const document: unknown = JSON.parse(text);
-  if (typeof document !== "object" || document === null) throw new Error("the answer is not a JSON object");
+  if (typeof document !== "object" || document === null || Array.isArray(document))
+    throw new Error("the answer is not a JSON object");
   if (dialect.answer === null) return { kind: "answer", answer: { document: document as JsonObject, text } };
   const translated = dialect.answer(document as JsonObject);
   return { kind: "answer", answer: { document: translated, text: JSON.stringify(translated) } };

@@ -18,6 +18,8 @@ export function startHeartbeat(everyMs: number, write: () => void): () => void {
   let second: ReturnType<typeof setTimeout> | null = null;
   const beat = setInterval(() => {
     write();
+    // Beats may be shorter than the time between the two: one second write waits at most.
+    if (second !== null) clearTimeout(second);
     second = setTimeout(write, SECOND_WRITE_AFTER_MS);
   }, everyMs);
   return () => {

@@ -29,6 +29,8 @@ export function lateAnswer(
     over = true;
     stopHeartbeat();
   };
+  // Nobody else awaits it when the caller leaves before the first read.
+  answering.catch(() => undefined);
   const source: UnderlyingSource<Uint8Array> = {
     start(controller) {
       // Nothing piles up for a caller who does not read.

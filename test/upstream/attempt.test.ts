@@ -1,0 +1,187 @@
+import { describe, expect, test } from "vitest";
+import { Problem, type ProblemCode } from "#src/problem.ts";
+import { attempt, type Reply } from "#src/upstream/attempt.ts";
+
+/** What a host of the test does when asked. */
+type Move = "answer" | "busy" | "broken" | "wrong" | "throws" | "cannot" | "hangs" | "throws at once";
+
+const refusal = (kind: "failed" | "rejected", code: ProblemCode): Reply<never> => ({
+  kind,
+  problem: new Problem(code),
+});
+
+function ask(move: Move, signal: AbortSignal): Promise<Reply<string>> {
+  if (move === "throws at once") throw new Error("no binding CPU_VPC");
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    signal.addEventListener("abort", () => reject(signal.reason));
+    if (move === "answer") resolve({ kind: "answer", answer: "hi" });
+    if (move === "busy") resolve(refusal("failed", "host_busy"));
+    if (move === "broken") resolve(refusal("failed", "upstream_error"));
+    if (move === "wrong") resolve(refusal("rejected", "invalid_value"));
+    if (move === "throws") reject(new TypeError("Network connection lost."));
+    if (move === "cannot") reject(new Problem("unsupported_value", { param: "tools" }));
+  });
+}
+
+async function run(moves: readonly Move[], options: { answerWithinMs?: number; leaveAfterMs?: number } = {}) {
+  const left = new AbortController();
+  const { leaveAfterMs } = options;
+  if (leaveAfterMs === 0) left.abort();
+  else if (leaveAfterMs !== undefined) setTimeout(() => left.abort(), leaveAfterMs);
+  const asked: Move[] = [];
+  const result = await attempt(
+    moves,
+    (move, signal) => {
+      asked.push(move);
+      return ask(move, signal);
+    },
+    { answerWithinMs: options.answerWithinMs ?? 5_000, left: left.signal },
+  );
+  return { asked, result };
+}
+
+const failed = (by: Move | null, attempts: number, code: ProblemCode) => ({
+  kind: "failed",
+  by,
+  attempts,
+  problem: { code },
+});
+
+describe("who is asked, and what comes of it", () => {
+  test.each<{ name: string; moves: Move[]; asked: number; result: object }>([
+    { name: "nobody can serve", moves: [], asked: 0, result: failed(null, 0, "no_healthy_host") },
+    {
+      name: "the first answers",
+      moves: ["answer", "answer"],
+      asked: 1,
+      result: { kind: "answered", by: "answer", answer: "hi", attempts: 1 },
+    },
+    {
+      name: "the first is busy: the next",
+      moves: ["busy", "answer"],
+      asked: 2,
+      result: { kind: "answered", attempts: 2 },
+    },
+    {
+      name: "the first cannot be reached: the next",
+      moves: ["throws", "answer"],
+      asked: 2,
+      result: { kind: "answered", attempts: 2 },
+    },
+    {
+      name: "the first has no way to it: the next",
+      moves: ["throws at once", "answer"],
+      asked: 2,
+      result: { kind: "answered", attempts: 2 },
+    },
+    {
+      name: "the request is refused: no other is asked",
+      moves: ["wrong", "answer"],
+      asked: 1,
+      result: { kind: "rejected", by: "wrong", attempts: 1, problem: { code: "invalid_value" } },
+    },
+    {
+      name: "busy, then refused",
+      moves: ["busy", "wrong", "answer"],
+      asked: 2,
+      result: { kind: "rejected", by: "wrong", attempts: 2 },
+    },
+    {
+      name: "the dialect cannot say it",
+      moves: ["cannot", "answer"],
+      asked: 1,
+      result: {
+        kind: "rejected",
+        by: "cannot",
+        attempts: 1,
+        problem: { code: "unsupported_value", facts: { param: "tools" } },
+      },
+    },
+    {
+      name: "all fail: the last one's reason",
+      moves: ["busy", "throws", "broken"],
+      asked: 3,
+      result: failed("broken", 3, "upstream_error"),
+    },
+    { name: "all fail, busy last", moves: ["broken", "busy"], asked: 2, result: failed("busy", 2, "host_busy") },
+    {
+      name: "three at most",
+      moves: ["busy", "busy", "busy", "answer"],
+      asked: 3,
+      result: failed("busy", 3, "host_busy"),
+    },
+  ])("$name", async ({ moves, asked, result }) => {
+    const seen = await run(moves);
+    expect(seen.asked).toEqual(moves.slice(0, asked));
+    expect(seen.result).toMatchObject(result);
+  });
+});
+
+describe("time", () => {
+  test("a silent host is given up, and the next one has its own time", async () => {
+    const { asked, result } = await run(["hangs", "answer"], { answerWithinMs: 20 });
+    expect(asked).toEqual(["hangs", "answer"]);
+    expect(result).toMatchObject({ kind: "answered", attempts: 2 });
+  });
+
+  test("silent hosts only: a timeout, not a failure", async () => {
+    expect((await run(["busy", "hangs"], { answerWithinMs: 20 })).result).toMatchObject(
+      failed("hangs", 2, "upstream_timeout"),
+    );
+  });
+
+  test("the deadline ends with the beginning of the answer", async () => {
+    const signals: AbortSignal[] = [];
+    const patience = { answerWithinMs: 20, left: new AbortController().signal };
+    const asking = (_: string, signal: AbortSignal) => {
+      signals.push(signal);
+      return ask("answer", signal);
+    };
+    await attempt(["host"], asking, patience);
+    await scheduler.wait(40);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+  });
+});
+
+describe("a caller who leaves", () => {
+  test.each<{ name: string; moves: Move[]; leaveAfterMs: number; asked: number; result: object }>([
+    {
+      name: "before anyone was asked",
+      moves: ["hangs", "answer"],
+      leaveAfterMs: 0,
+      asked: 1,
+      result: { kind: "client_left", by: "hangs", attempts: 1 },
+    },
+    {
+      name: "while the first is silent",
+      moves: ["hangs", "answer"],
+      leaveAfterMs: 10,
+      asked: 1,
+      result: { kind: "client_left", by: "hangs", attempts: 1 },
+    },
+    {
+      name: "while the second is silent",
+      moves: ["busy", "hangs"],
+      leaveAfterMs: 10,
+      asked: 2,
+      result: { kind: "client_left", by: "hangs", attempts: 2 },
+    },
+  ])("$name", async ({ moves, leaveAfterMs, asked, result }) => {
+    const seen = await run(moves, { leaveAfterMs });
+    expect(seen.asked).toHaveLength(asked);
+    expect(seen.result).toEqual(result);
+  });
+
+  test("after the answer has begun still ends the exchange", async () => {
+    const left = new AbortController();
+    let signal: AbortSignal | undefined;
+    const asking = (move: Move, given: AbortSignal) => {
+      signal = given;
+      return ask(move, given);
+    };
+    await attempt<Move, string>(["answer"], asking, { answerWithinMs: 5_000, left: left.signal });
+    left.abort();
+    expect(signal?.aborted).toBe(true);
+  });
+});

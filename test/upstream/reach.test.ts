@@ -1,0 +1,106 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import { reach } from "#src/upstream/reach.ts";
+import { servedBy } from "./asked.ts";
+
+/** Everything that is sent, as the platform would send it. */
+function recorder() {
+  const sent: Request[] = [];
+  const fetcher: typeof fetch = async (input, init) => {
+    sent.push(new Request(input, init));
+    return new Response("ok");
+  };
+  return { sent, fetcher };
+}
+
+const init = { method: "POST", headers: { "content-type": "application/json", "x-request-id": "r" }, body: "{}" };
+
+async function ask(
+  host: { readonly [member: string]: unknown },
+  more: { readonly [name: string]: unknown } = {},
+  sending: RequestInit = init,
+) {
+  const outside = recorder();
+  const inside = recorder();
+  const bindings = { ...env, ...more, CPU_VPC: { fetch: inside.fetcher } };
+  await reach(servedBy(host).host, bindings, outside.fetcher)("/v1/x", sending);
+  const [request] = [...outside.sent, ...inside.sent];
+  if (request === undefined) throw new Error("nothing was sent");
+  return { request, headers: Object.fromEntries(request.headers), viaBinding: inside.sent.length === 1 };
+}
+
+const PLAIN = { "accept-encoding": "identity", "content-type": "application/json", "x-request-id": "r" };
+
+describe("the way to a host", () => {
+  test("is the catalog's base and the path, and no redirect is followed", async () => {
+    const { request } = await ask({});
+    expect(request.url).toBe("http://h.internal:8000/base/v1/x");
+    expect(request.method).toBe("POST");
+    expect(request.redirect).toBe("manual");
+    expect(await request.text()).toBe("{}");
+  });
+
+  test.each([
+    { name: "without a key", host: {}, more: {}, headers: {} },
+    {
+      name: "with a key",
+      host: { keyFrom: "ENGINE_KEY" },
+      more: { ENGINE_KEY: "sk-1" },
+      headers: { authorization: "Bearer sk-1" },
+    },
+    { name: "with a key that is not set", host: { keyFrom: "ENGINE_KEY" }, more: {}, headers: {} },
+    { name: "with a key that is empty", host: { keyFrom: "ENGINE_KEY" }, more: { ENGINE_KEY: "" }, headers: {} },
+    { name: "with a key that is no text", host: { keyFrom: "ENGINE_KEY" }, more: { ENGINE_KEY: {} }, headers: {} },
+    {
+      name: "behind Access",
+      host: { reach: { via: "access", url: "https://h.example.com" } },
+      more: { ACCESS_CLIENT_ID: "id", ACCESS_CLIENT_SECRET: "secret" },
+      headers: { "cf-access-client-id": "id", "cf-access-client-secret": "secret" },
+    },
+    {
+      name: "not behind Access, although there is a service token",
+      host: {},
+      more: { ACCESS_CLIENT_ID: "id", ACCESS_CLIENT_SECRET: "secret" },
+      headers: {},
+    },
+    {
+      name: "behind Access, with the engine's own key",
+      host: { reach: { via: "access", url: "https://h.example.com" }, keyFrom: "ENGINE_KEY" },
+      more: { ENGINE_KEY: "sk-1", ACCESS_CLIENT_ID: "id", ACCESS_CLIENT_SECRET: "secret" },
+      headers: { authorization: "Bearer sk-1", "cf-access-client-id": "id", "cf-access-client-secret": "secret" },
+    },
+  ])("carries exactly the headers made here: $name", async ({ host, more, headers }) => {
+    expect((await ask(host, more)).headers).toEqual({ ...PLAIN, ...headers });
+  });
+
+  test("what is sent cannot take the place of a credential or ask for compression", async () => {
+    const headers = { authorization: "Bearer of-the-caller", "accept-encoding": "gzip", "CF-Access-Client-Id": "x" };
+    const host = { reach: { via: "access", url: "https://h.example.com" }, keyFrom: "ENGINE_KEY" };
+    const sent = await ask(host, { ENGINE_KEY: "sk-1", ACCESS_CLIENT_ID: "id" }, { method: "POST", headers });
+    expect(sent.headers).toMatchObject({
+      authorization: "Bearer sk-1",
+      "accept-encoding": "identity",
+      "cf-access-client-id": "id",
+    });
+  });
+
+  test("through a binding, and never around it", async () => {
+    const host = { reach: { via: "vpc", binding: "CPU_VPC", url: "http://cpu.internal:11403" } };
+    const { request, viaBinding } = await ask(host);
+    expect(viaBinding).toBe(true);
+    expect(request.url).toBe("http://cpu.internal:11403/v1/x");
+    expect((await ask({})).viaBinding).toBe(false);
+  });
+
+  test.each([{ value: undefined }, { value: null }, { value: "text" }, { value: {} }])(
+    "a binding of $value is named",
+    ({ value }) => {
+      const { host } = servedBy({ reach: { via: "vpc", binding: "GONE", url: "http://cpu.internal" } });
+      const { sent, fetcher } = recorder();
+      expect(() => reach(host, { ...env, ...{ GONE: value } }, fetcher)).toThrow(
+        "hosts.h.reach.binding: no binding GONE",
+      );
+      expect(sent).toEqual([]);
+    },
+  );
+});
