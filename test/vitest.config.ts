@@ -15,6 +15,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["workerd", "module"] } },
   test: {
     reporters: ["default", new SummaryLine()],
+    // What a passing test logs (refusals, failing queues) is no news.
+    silent: "passed-only",
     projects: [
       {
         root,
