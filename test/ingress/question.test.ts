@@ -1,0 +1,154 @@
+import { describe, expect, test } from "vitest";
+import { questionOf, type Route } from "#src/ingress/question.ts";
+import { Problem } from "#src/problem.ts";
+
+const CHAT = { model: "m", messages: [{ role: "user", content: "hi" }] };
+const COMPLETIONS = { model: "m", prompt: "hi" };
+const EMBEDDINGS = { model: "m", input: "hi" };
+const BODIES: Record<Route, Record<string, unknown>> = { chat: CHAT, completions: COMPLETIONS, embeddings: EMBEDDINGS };
+
+/** `code param` of the problem, or null when the question is good. */
+function problemOf(route: Route, changed: Record<string, unknown>): string | null {
+  try {
+    questionOf(route, { ...BODIES[route], ...changed });
+    return null;
+  } catch (thrown) {
+    if (!(thrown instanceof Problem)) throw thrown;
+    return `${thrown.code} ${thrown.facts.param}`;
+  }
+}
+
+test("a question is the document as it came in, and what the gateway must know of it", () => {
+  const body = { ...CHAT, stream: true, stream_options: { include_usage: true }, engine_option: { deep: [1] } };
+  expect(questionOf("chat", body)).toEqual({ route: "chat", model: "m", stream: true, wantsUsage: true, body });
+});
+
+describe("stream and usage", () => {
+  test.each<{ name: string; changed: Record<string, unknown>; stream: boolean; wantsUsage: boolean }>([
+    { name: "left out", changed: {}, stream: false, wantsUsage: false },
+    { name: "null", changed: { stream: null, stream_options: null }, stream: false, wantsUsage: false },
+    { name: "a stream", changed: { stream: true }, stream: true, wantsUsage: false },
+    { name: "usage unasked", changed: { stream: true, stream_options: {} }, stream: true, wantsUsage: false },
+    {
+      name: "usage not wanted",
+      changed: { stream: true, stream_options: { include_usage: false } },
+      stream: true,
+      wantsUsage: false,
+    },
+  ])("$name", ({ changed, stream, wantsUsage }) => {
+    expect(questionOf("chat", { ...CHAT, ...changed })).toMatchObject({ stream, wantsUsage });
+  });
+});
+
+describe("taken", () => {
+  test.each<{ name: string; route: Route; changed: Record<string, unknown> }>([
+    {
+      name: "parts of content",
+      route: "chat",
+      changed: { messages: [{ role: "user", content: [{ type: "text", text: "hi" }] }] },
+    },
+    {
+      name: "a tool's answer",
+      route: "chat",
+      changed: { messages: [{ role: "tool", content: "1", tool_call_id: "x" }] },
+    },
+    {
+      name: "a call without content",
+      route: "chat",
+      changed: { messages: [{ role: "assistant", content: null, tool_calls: [] }] },
+    },
+    { name: "a developer", route: "chat", changed: { messages: [{ role: "developer", content: "be brief" }] } },
+    { name: "members nobody knows", route: "chat", changed: { top_k: 40, min_p: 0.05, logit_bias: { 1: 2 } } },
+    {
+      name: "nulls for defaults",
+      route: "chat",
+      changed: { temperature: null, max_tokens: null, stop: null, n: null },
+    },
+    { name: "tokens for a prompt", route: "completions", changed: { prompt: [1, 2, 3] } },
+    { name: "several prompts", route: "completions", changed: { prompt: ["a", "b"] } },
+    { name: "several prompts of tokens", route: "completions", changed: { prompt: [[1], [2]] } },
+    { name: "an empty prompt", route: "completions", changed: { prompt: "" } },
+    { name: "several inputs", route: "embeddings", changed: { input: ["a", "b"] } },
+    { name: "base64", route: "embeddings", changed: { encoding_format: "base64", dimensions: 128 } },
+    { name: "four stops", route: "chat", changed: { stop: ["a", "b", "c", "d"] } },
+  ])("$name", ({ route, changed }) => {
+    expect(problemOf(route, changed)).toBeNull();
+  });
+});
+
+describe("refused, naming the field", () => {
+  test.each<{ name: string; route?: Route; changed: Record<string, unknown>; problem: string }>([
+    { name: "no model", changed: { model: undefined }, problem: "invalid_value model" },
+    { name: "an empty model", changed: { model: "" }, problem: "invalid_value model" },
+    { name: "a model as number", changed: { model: 7 }, problem: "invalid_value model" },
+    { name: "no messages", changed: { messages: undefined }, problem: "invalid_value messages" },
+    { name: "an empty conversation", changed: { messages: [] }, problem: "invalid_value messages" },
+    { name: "messages as text", changed: { messages: "hi" }, problem: "invalid_value messages" },
+    {
+      name: "another role",
+      changed: { messages: [{ role: "root", content: "x" }] },
+      problem: "invalid_value messages.0.role",
+    },
+    {
+      name: "a role missing in the second",
+      changed: { messages: [...CHAT.messages, { content: "x" }] },
+      problem: "invalid_value messages.1.role",
+    },
+    {
+      name: "content as number",
+      changed: { messages: [{ role: "user", content: 1 }] },
+      problem: "invalid_value messages.0.content",
+    },
+    { name: "stream as text", changed: { stream: "true" }, problem: "invalid_value stream" },
+    {
+      name: "stream options without a stream",
+      changed: { stream_options: { include_usage: true } },
+      problem: "invalid_value stream_options",
+    },
+    {
+      name: "usage as text",
+      changed: { stream: true, stream_options: { include_usage: "yes" } },
+      problem: "invalid_value stream_options.include_usage",
+    },
+    { name: "too hot", changed: { temperature: 2.1 }, problem: "invalid_value temperature" },
+    { name: "a probability above 1", changed: { top_p: 1.1 }, problem: "invalid_value top_p" },
+    { name: "no tokens", changed: { max_tokens: 0 }, problem: "invalid_value max_tokens" },
+    { name: "half a token", changed: { max_completion_tokens: 1.5 }, problem: "invalid_value max_completion_tokens" },
+    { name: "no answers", changed: { n: 0 }, problem: "invalid_value n" },
+    { name: "too many answers", changed: { n: 129 }, problem: "invalid_value n" },
+    { name: "five stops", changed: { stop: ["a", "b", "c", "d", "e"] }, problem: "invalid_value stop" },
+    { name: "no prompt", route: "completions", changed: { prompt: undefined }, problem: "invalid_value prompt" },
+    { name: "no prompts", route: "completions", changed: { prompt: [] }, problem: "invalid_value prompt" },
+    { name: "no input", route: "embeddings", changed: { input: undefined }, problem: "invalid_value input" },
+    { name: "no inputs", route: "embeddings", changed: { input: [] }, problem: "invalid_value input" },
+    {
+      name: "another encoding",
+      route: "embeddings",
+      changed: { encoding_format: "hex" },
+      problem: "invalid_value encoding_format",
+    },
+    { name: "a place in the engine's line", changed: { priority: -100 }, problem: "unsupported_value priority" },
+    { name: "another caller's prefix cache", changed: { cache_salt: "x" }, problem: "unsupported_value cache_salt" },
+    { name: "another request's id", changed: { request_id: "x" }, problem: "unsupported_value request_id" },
+    {
+      name: "a template that runs on the host",
+      changed: { chat_template: "{{ 1 }}" },
+      problem: "unsupported_value chat_template",
+    },
+    { name: "also when it is null", changed: { chat_template: null }, problem: "unsupported_value chat_template" },
+    {
+      name: "code in the engine",
+      changed: { logits_processors: ["os.system"] },
+      problem: "unsupported_value logits_processors",
+    },
+    { name: "someone's slot", changed: { id_slot: 0 }, problem: "unsupported_value id_slot" },
+    {
+      name: "on the other routes too",
+      route: "embeddings",
+      changed: { priority: 1 },
+      problem: "unsupported_value priority",
+    },
+  ])("$name", ({ route = "chat", changed, problem }) => {
+    expect(problemOf(route, changed)).toBe(problem);
+  });
+});

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "vitest";
+import { asProblem, openAiError, Problem, type ProblemCode, problemResponse, sseError } from "#src/problem.ts";
+
+const ID = "0190a1b2-0000-7000-8000-000000000000";
+const STATUSES: Record<ProblemCode, number> = {
+  invalid_json: 400,
+  invalid_value: 400,
+  unsupported_value: 400,
+  context_length_exceeded: 400,
+  invalid_api_key: 401,
+  insufficient_permissions: 403,
+  unknown_url: 404,
+  model_not_found: 404,
+  method_not_allowed: 405,
+  request_too_large: 413,
+  unsupported_media_type: 415,
+  rate_limit_exceeded: 429,
+  internal_error: 500,
+  upstream_error: 502,
+  upstream_refused: 502,
+  misconfigured: 503,
+  limits_unavailable: 503,
+  no_healthy_host: 503,
+  host_busy: 503,
+  unavailable: 503,
+  upstream_timeout: 504,
+};
+const CODES = Object.entries(STATUSES).map(([code, status]) => ({ code: code as ProblemCode, status }));
+
+describe("every code, in both shapes", () => {
+  test.each(CODES)("$code: $status", async ({ code, status }) => {
+    const problem = new Problem(code);
+    expect(problem.status).toBe(status);
+
+    const openAi = problemResponse(problem, "/v1/models", ID);
+    expect(openAi.status).toBe(status);
+    expect(openAi.headers.get("content-type")).toBe("application/json");
+    expect(await openAi.json()).toEqual({
+      error: { message: expect.stringMatching(/\w/), type: expect.stringMatching(/^[a-z_]+$/), param: null, code },
+    });
+
+    const rfc9457 = problemResponse(problem, "/admin/fleet", ID);
+    expect(rfc9457.status).toBe(status);
+    expect(rfc9457.headers.get("content-type")).toBe("application/problem+json");
+    expect(await rfc9457.json()).toEqual({
+      type: `urn:causeway:problem:${code}`,
+      title: expect.stringMatching(/\w/),
+      status,
+      detail: problem.message,
+      instance: `urn:uuid:${ID}`,
+      code,
+    });
+  });
+});
+
+test.each([
+  { path: "/admin", shape: "application/problem+json" },
+  { path: "/admin/", shape: "application/problem+json" },
+  { path: "/administrator", shape: "application/json" },
+  { path: "/v1/admin/", shape: "application/json" },
+  { path: "/", shape: "application/json" },
+])("$path: $shape", ({ path, shape }) => {
+  expect(problemResponse(new Problem("unknown_url"), path, ID).headers.get("content-type")).toBe(shape);
+});
+
+describe("Retry-After", () => {
+  test.each<{ retryAfterS: number | undefined; header: string | null }>([
+    { retryAfterS: undefined, header: null },
+    { retryAfterS: 0, header: "1" },
+    { retryAfterS: -5, header: "1" },
+    { retryAfterS: 0.2, header: "1" },
+    { retryAfterS: 1.01, header: "2" },
+    { retryAfterS: 60, header: "60" },
+  ])("$retryAfterS s: $header", ({ retryAfterS, header }) => {
+    const problem = new Problem("host_busy", retryAfterS === undefined ? {} : { retryAfterS });
+    expect(problemResponse(problem, "/v1", ID).headers.get("retry-after")).toBe(header);
+  });
+});
+
+test("facts are said: message, param and headers", async () => {
+  const facts = { message: "model: is wrong", param: "model", headers: { allow: "GET" } };
+  const response = problemResponse(new Problem("invalid_value", facts), "/v1", ID);
+  expect(response.headers.get("allow")).toBe("GET");
+  expect(await response.json()).toMatchObject({ error: { message: facts.message, param: "model" } });
+});
+
+test("the cause stays inside", async () => {
+  const problem = new Problem("internal_error", { cause: new Error("postgres://user:password@host") });
+  for (const path of ["/v1", "/admin"]) {
+    expect(await problemResponse(problem, path, ID).text()).not.toMatch(/postgres|password|Error|at /);
+  }
+  expect(JSON.stringify(openAiError(problem))).not.toContain("password");
+});
+
+test.each<{ name: string; thrown: unknown; code: string }>([
+  { name: "a problem stays itself", thrown: new Problem("host_busy"), code: "host_busy" },
+  { name: "an error", thrown: new TypeError("x"), code: "internal_error" },
+  { name: "text", thrown: "x", code: "internal_error" },
+  { name: "undefined", thrown: undefined, code: "internal_error" },
+])("anything thrown: $name", ({ thrown, code }) => {
+  const problem = asProblem(thrown);
+  expect(problem.code).toBe(code);
+  expect(problem === thrown || problem.facts.cause === thrown).toBe(true);
+});
+
+test("a stream's last event is one event with the same object, whatever the message holds", () => {
+  const problem = new Problem("upstream_error", { message: "line one\nline two\r\n\n" });
+  const text = new TextDecoder().decode(sseError(problem));
+  expect(text).toMatch(/^data: [^\r\n]+\n\n$/);
+  expect(JSON.parse(text.slice("data: ".length))).toEqual(openAiError(problem));
+});
