@@ -1,0 +1,117 @@
+import { env } from "cloudflare:workers";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { inSession } from "#src/postgres/session.ts";
+import { CHAT, type Gateway, startGateway } from "#test/support/gateway.ts";
+
+const CHAT_PATH = "/v1/chat/completions";
+let gateway: Gateway;
+
+beforeAll(async () => {
+  gateway = await startGateway();
+  vi.spyOn(console, "log").mockReturnValue();
+});
+afterAll(() => {
+  vi.restoreAllMocks();
+});
+
+/** Rows of these requests, once all are there. */
+async function ledger(...ids: (string | null)[]): Promise<Record<string, unknown>[]> {
+  const text = "SELECT * FROM inference_logs WHERE id = ANY ($1::uuid[]) ORDER BY id";
+  return vi.waitFor(
+    async () => {
+      const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text, [ids]));
+      expect(rows).toHaveLength(ids.length);
+      return rows;
+    },
+    { timeout: 5_000, interval: 100 },
+  );
+}
+
+test("health is open, also to HEAD, and names no address", async () => {
+  const response = await gateway.ask("/health", { as: null });
+  expect(response.status).toBe(200);
+  const text = await response.text();
+  expect(JSON.parse(text)).toMatchObject({ models: { "org/plain": "serving" } });
+  expect(text).not.toContain("gpu.test");
+  const head = await gateway.ask("/health", { as: null, method: "HEAD" });
+  expect({ status: head.status, body: await head.text() }).toEqual({ status: 200, body: "" });
+});
+
+test.each(["/v1/models/org/plain", "/v1/models/org%2Fplain"])("a model's page: %s", async (path) => {
+  expect(await (await gateway.ask(path)).json()).toMatchObject({ id: "org/plain" });
+});
+
+test("an answer says who gave it and what is left, and is in the ledger to the token", async () => {
+  const response = await gateway.ask(CHAT_PATH, {
+    as: { sub: "alice" },
+    body: CHAT,
+    headers: { "x-workflow-id": "w1" },
+  });
+  expect(response.status).toBe(200);
+  expect(await response.json()).toMatchObject({ choices: [{ message: { content: "hello" } }] });
+  const header = (name: string) => response.headers.get(name);
+  expect(header("x-causeway-host")).toBe("gpu");
+  expect(header("x-causeway-cache")).toBe("bypass");
+  expect(header("ratelimit")).toMatch(/^"rpm";r=999;t=\d+, /);
+  expect(header("cache-control")).toContain("private");
+  expect(await ledger(header("x-request-id"))).toEqual([
+    expect.objectContaining({
+      user_id: "alice",
+      model: "org/plain",
+      host: "gpu",
+      served_as: "p",
+      prompt_tokens: 11,
+      completion_tokens: 7,
+      outcome: "complete",
+      estimated: false,
+      cost_estimate: null,
+      workflow_id: "w1",
+      prompt: null,
+      response: null,
+    }),
+  ]);
+});
+
+describe("the cache", () => {
+  const body = { ...CHAT, model: "cached" };
+  const cacheOf = async (sub: string, sent: unknown = body, headers: Record<string, string> = {}) => {
+    const response = await gateway.ask(CHAT_PATH, { as: { sub }, body: sent, headers });
+    const said = await response.json();
+    return { cache: response.headers.get("x-causeway-cache"), id: response.headers.get("x-request-id"), said };
+  };
+
+  test("the same question again costs no host, and is in the ledger as such", async () => {
+    const first = await cacheOf("bob");
+    expect(first.cache).toBe("miss");
+    const asked = gateway.asked.length;
+    const second = await vi.waitFor(async () => {
+      const again = await cacheOf("bob");
+      expect(again.cache).toBe("hit");
+      return again;
+    });
+    expect(second.said).toEqual(first.said);
+    expect(gateway.asked.length).toBe(asked);
+    expect(await ledger(first.id, second.id)).toEqual([
+      expect.objectContaining({ outcome: "complete", cache: "miss", saved_tokens: 0, cost_estimate: "0.018000" }),
+      expect.objectContaining({
+        outcome: "cached",
+        cache: "hit",
+        saved_tokens: 18,
+        tokens_used: "0",
+        cost_estimate: "0.000000",
+      }),
+    ]);
+  });
+
+  test("is never another caller's", async () => {
+    await cacheOf("carol");
+    await vi.waitFor(async () => expect((await cacheOf("carol")).cache).toBe("hit"));
+    expect((await cacheOf("mallory")).cache).toBe("miss");
+  });
+
+  test("is passed by where the caller says so", async () => {
+    await cacheOf("dave");
+    await vi.waitFor(async () => expect((await cacheOf("dave")).cache).toBe("hit"));
+    expect((await cacheOf("dave", body, { "cache-control": "no-cache" })).cache).toBe("bypass");
+  });
+});

@@ -1,0 +1,69 @@
+/**
+ * The whole Worker inside workerd, with what stands around it played by one `fetch`: an issuer that signs tokens and a
+ * host that answers. The catalog is the operator's own, in KV.
+ */
+import { env, exports } from "cloudflare:workers";
+import { vi } from "vitest";
+import { CATALOG_KEY } from "#src/catalog/load.ts";
+import { AUDIENCE, type TestIssuer, testIssuer } from "./issuer.ts";
+
+const WIDE = { rpm: 1_000, rph: 10_000, rpd: 100_000, tpm: 1_000_000, concurrency: 100, share: 1 };
+
+export const CATALOG = {
+  hosts: [{ id: "gpu", engine: "vllm", reach: { via: "direct", url: "http://gpu.test" } }],
+  models: [
+    { id: "cached", served: [{ host: "gpu", as: "c" }], cache: { ttl: 60, scope: "user" }, price: { per1kTokens: 1 } },
+    { id: "org/plain", served: [{ host: "gpu", as: "p" }] },
+    { id: "embedder", kind: "embedding", served: [{ host: "gpu", as: "e" }] },
+  ],
+  tiers: { default: WIDE, basic: { ...WIDE, rpm: 2 } },
+};
+
+export const CHAT = { model: "org/plain", messages: [{ role: "user", content: "hi" }] };
+const ANSWER = {
+  id: "a",
+  object: "chat.completion",
+  choices: [{ index: 0, finish_reason: "stop", message: { role: "assistant", content: "hello" } }],
+  usage: { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 },
+};
+
+export type Gateway = {
+  readonly issuer: TestIssuer;
+  /** A request to the Worker; with a body it is a POST of JSON. */
+  ask(path: string, request?: Asked): Promise<Response>;
+  /** URLs that the host was asked for, probes left out. */
+  readonly asked: string[];
+};
+
+export type Asked = {
+  readonly method?: string;
+  /** Claims that the token differs by; null for no token. */
+  readonly as?: Record<string, unknown> | null;
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+};
+
+/** Puts the catalog in force and takes over `fetch`, until mocks are restored. */
+export async function startGateway(): Promise<Gateway> {
+  const issuer = await testIssuer(Date.now(), env.OIDC_ISSUER);
+  const asked: string[] = [];
+  await env.KV.put(CATALOG_KEY, JSON.stringify(CATALOG));
+  vi.spyOn(globalThis, "fetch").mockImplementation((input, init) => {
+    const url = input instanceof Request ? input.url : String(input);
+    if (!url.startsWith("http://gpu.test/")) return issuer.fetcher(input, init);
+    if (url.endsWith("/health")) return Promise.resolve(new Response("ok"));
+    asked.push(url);
+    return Promise.resolve(Response.json(ANSWER));
+  });
+  const ask = async (path: string, { method, as = {}, body, headers = {} }: Asked = {}): Promise<Response> => {
+    const sent = new Headers(headers);
+    if (as !== null && !sent.has("authorization")) {
+      sent.set("authorization", `Bearer ${await issuer.sign({ aud: AUDIENCE, tier: "default", ...as })}`);
+    }
+    if (body === undefined) return exports.default.fetch(`http://x${path}`, { method: method ?? "GET", headers: sent });
+    if (!sent.has("content-type")) sent.set("content-type", "application/json");
+    const bytes = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+    return exports.default.fetch(`http://x${path}`, { method: method ?? "POST", headers: sent, body: bytes });
+  };
+  return { issuer, ask, asked };
+}
