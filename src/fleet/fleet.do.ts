@@ -4,6 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { readCatalog } from "#src/catalog/load.ts";
+import type { Catalog } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import { reach } from "#src/upstream/reach.ts";
 import { type HostHealth, type HostState, NEVER_PROBED, observe } from "./health.ts";
@@ -19,6 +20,8 @@ export type FleetSnapshot = {
 
 export class Fleet extends DurableObject<Env> {
   readonly #health = new Map<string, HostHealth>();
+  /** The last good one, which neither an outage of KV nor an invalid document replaces. */
+  #catalog: Catalog | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -46,9 +49,18 @@ export class Fleet extends DurableObject<Env> {
   /** Never throws; the next alarm is set before anything can fail. */
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + PROBE_EVERY_MS);
-    const { catalog } = await readCatalog(this.env.KV);
+    const { catalog, refused, reached } = await readCatalog(this.env.KV);
+    if (reached && refused.length === 0) this.#catalog = catalog;
+    if (this.#catalog !== null) await this.#probeAll(this.#catalog);
+  }
+
+  async #probeAll(catalog: Catalog): Promise<void> {
     const results = await Promise.all(
-      catalog.hosts.map(async (host) => [host.id, await probe(reach(host, this.env, fetch))] as const),
+      catalog.hosts.map(async (host) => {
+        // Reached inside the probe: a host without its binding is that host's failure, not the round's.
+        const result = await probe((path, init) => reach(host, this.env, fetch)(path, init));
+        return [host.id, result] as const;
+      }),
     );
     for (const known of this.#health.keys())
       if (!catalog.hosts.some(({ id }) => id === known)) this.#health.delete(known);

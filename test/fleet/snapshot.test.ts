@@ -1,0 +1,80 @@
+import { describe, expect, test } from "vitest";
+import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
+import { currentSnapshot, newSnapshotMemory } from "#src/fleet/snapshot.ts";
+
+const snapshotOf = (nextProbeAtMs: number): FleetSnapshot => ({ states: { gpu: "up" }, nextProbeAtMs });
+const NOTHING: FleetSnapshot = { states: {}, nextProbeAtMs: 0 };
+
+/** An isolate, and a fleet that answers with the number of the question, or not at all. */
+function isolate() {
+  const memory = newSnapshotMemory();
+  const seen = { asked: 0, isDown: false, isHung: false };
+  const deferred: Promise<void>[] = [];
+  const ask = async (): Promise<FleetSnapshot> => {
+    seen.asked++;
+    if (seen.isHung) return new Promise(() => undefined);
+    if (seen.isDown) throw new Error("Durable Object reset");
+    return snapshotOf(seen.asked);
+  };
+  const at = async (nowMs: number): Promise<number> => {
+    const { nextProbeAtMs } = await currentSnapshot(memory, ask, nowMs, (work) => deferred.push(work));
+    return nextProbeAtMs;
+  };
+  return { at, seen, settled: () => Promise.all(deferred), memory, ask };
+}
+
+describe("a fleet that answers", () => {
+  test("a cold isolate waits for its first copy", async () => {
+    const { at, seen } = isolate();
+    expect(await at(0)).toBe(1);
+    expect(seen.asked).toBe(1);
+  });
+
+  test("a copy younger than 2 s is enough", async () => {
+    const { at, seen } = isolate();
+    await at(0);
+    expect([await at(1), await at(1_999)]).toEqual([1, 1]);
+    expect(seen.asked).toBe(1);
+  });
+
+  test("an older one is served at once, and refreshed behind, by one request", async () => {
+    const { at, seen, settled } = isolate();
+    await at(0);
+    seen.isHung = true;
+    expect(await Promise.all([at(2_000), at(2_000), at(2_001)])).toEqual([1, 1, 1]);
+    expect(seen.asked).toBe(2);
+    seen.isHung = false;
+    expect(await at(4_000)).toBe(1);
+    await Promise.race([settled(), scheduler.wait(5)]);
+    expect(await at(4_001)).toBe(3);
+  });
+});
+
+describe("a fleet that does not", () => {
+  test("leaves the last copy in force, and is asked again two seconds later", async () => {
+    const { at, seen, settled } = isolate();
+    await at(0);
+    seen.isDown = true;
+    expect(await at(10_000)).toBe(1);
+    await settled();
+    expect([await at(10_001), await at(600_000)]).toEqual([1, 1]);
+    await settled();
+    expect(seen.asked).toBe(3);
+    seen.isDown = false;
+    await at(602_000);
+    await settled();
+    expect(await at(602_001)).toBe(4);
+  });
+
+  test("leaves a cold isolate without any: every host counts as unknown", async () => {
+    const { memory, ask, seen } = isolate();
+    seen.isDown = true;
+    expect(await currentSnapshot(memory, ask, 0, () => undefined)).toEqual(NOTHING);
+  });
+
+  test("that hangs holds a cold isolate's first request for a second, not longer", async () => {
+    const { memory, ask, seen } = isolate();
+    seen.isHung = true;
+    expect(await currentSnapshot(memory, ask, 0, () => undefined)).toEqual(NOTHING);
+  });
+});
