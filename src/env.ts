@@ -19,6 +19,9 @@ export interface Env {
   readonly FLEET: DurableObjectNamespace<Fleet>;
   readonly USAGE: Queue<UsageEvent>;
   readonly HYPERDRIVE: Hyperdrive;
+  readonly COMPLETIONS_RATE: RateLimit;
+  readonly EMBEDDINGS_RATE: RateLimit;
+  readonly AUTH_FAILURES: RateLimit;
 }
 
 const binding = (method: string, kind: string) =>
@@ -40,6 +43,9 @@ const schema = z.object({
   FLEET: binding("idFromName", "Durable Object"),
   USAGE: binding("sendBatch", "queue producer"),
   HYPERDRIVE: binding("", "Hyperdrive"),
+  COMPLETIONS_RATE: binding("limit", "rate limit"),
+  EMBEDDINGS_RATE: binding("limit", "rate limit"),
+  AUTH_FAILURES: binding("limit", "rate limit"),
 });
 
 const checked = new WeakMap<object, readonly string[]>();

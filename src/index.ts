@@ -1,6 +1,7 @@
 /** What the platform calls: requests, queue batches, the minute's cron; and the objects it keeps. */
 import { app } from "./app.ts";
 import type { Env } from "./env.ts";
+import { POOL } from "./fleet/watch.ts";
 import { consume } from "./usage/consume.ts";
 
 export { Fleet } from "./fleet/fleet.do.ts";
@@ -11,6 +12,6 @@ export default {
   queue: (batch, env) => consume(batch, env.HYPERDRIVE.connectionString, Date.now()),
   /** An alarm that failed too often is dropped by the platform: the cron sees that the probes go on. */
   async scheduled(_controller, env) {
-    await env.FLEET.getByName("default").ensureProbing();
+    await env.FLEET.getByName(POOL).ensureProbing();
   },
 } satisfies ExportedHandler<Env>;

@@ -2,12 +2,18 @@
  * What one isolate remembers between requests: values only, never promises or streams, because a promise made in one
  * request hangs every other request that awaits it once its own is cancelled.
  */
-import { type KeyMemory, newKeyMemory } from "./auth/jwks.ts";
+import { type AuthMemory, newAuthMemory } from "./auth/memory.ts";
 import { type CatalogMemory, newCatalogMemory } from "./catalog/load.ts";
 import type { Env } from "./env.ts";
 import { newSnapshotMemory, type SnapshotMemory } from "./fleet/snapshot.ts";
+import type { Penalties } from "./ingress/guard.ts";
 
-export type Isolate = { readonly catalog: CatalogMemory; readonly fleet: SnapshotMemory; readonly keys: KeyMemory };
+export type Isolate = {
+  readonly catalog: CatalogMemory;
+  readonly fleet: SnapshotMemory;
+  readonly auth: AuthMemory;
+  readonly penalties: Penalties;
+};
 
 const isolates = new WeakMap<object, Isolate>();
 
@@ -15,7 +21,12 @@ const isolates = new WeakMap<object, Isolate>();
 export function isolateOf(env: Env): Isolate {
   const known = isolates.get(env);
   if (known !== undefined) return known;
-  const fresh = { catalog: newCatalogMemory(), fleet: newSnapshotMemory(), keys: newKeyMemory() };
+  const fresh = {
+    catalog: newCatalogMemory(),
+    fleet: newSnapshotMemory(),
+    auth: newAuthMemory(),
+    penalties: new Map(),
+  };
   isolates.set(env, fresh);
   return fresh;
 }

@@ -38,6 +38,12 @@ const PROBLEMS = {
     type: "invalid_request_error",
     message: "The body must be sent as application/json, uncompressed.",
   },
+  too_many_refusals: {
+    status: 429,
+    type: "requests",
+    message: "Too many credentials from this address were refused.",
+  },
+  address_rate_exceeded: { status: 429, type: "requests", message: "Too many requests come from this address." },
   rate_limit_exceeded: { status: 429, type: "requests", message: "The tier's limit of requests is reached." },
   internal_error: {
     status: 500,

@@ -7,6 +7,7 @@ import { readJson, type StateDir, writeAtomic } from "./state-dir.ts";
 
 const DAY_MS = 86_400_000;
 const LIFETIME_MS = 365 * DAY_MS;
+const SCOPES = ["inference", "models", "embeddings"] as const;
 
 const kept = z.object({
   key: z.string(),
@@ -28,7 +29,7 @@ export async function localApiKey(state: StateDir, secret: string, nowMs: number
   const grant = {
     owner: "local-key",
     tier: "premium",
-    groups: ["ai-users"],
+    scopes: [...SCOPES],
     label: "npm start",
     expiresAtMs: nowMs + LIFETIME_MS,
   };

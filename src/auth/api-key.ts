@@ -5,8 +5,8 @@
  */
 import { base64url } from "jose";
 import { z } from "zod";
-import type { Principal } from "./principal.ts";
-import { rolesOf } from "./principal.ts";
+import type { Catalog } from "#src/catalog/schema.ts";
+import { type Principal, rolesBehind, SCOPES, tierOf } from "./principal.ts";
 
 const PREFIX = "cw_";
 const SECRET_BYTES = 32;
@@ -20,7 +20,7 @@ export const apiKeyRecord = z.object({
   id: z.string(),
   owner: z.string(),
   tier: z.string(),
-  groups: z.array(z.string()),
+  scopes: z.array(z.enum(SCOPES)),
   label: z.string(),
   expiresAtMs: z.number().int(),
 });
@@ -74,15 +74,21 @@ export async function kvKeyOf(secret: string, text: string): Promise<string> {
 }
 
 /** The principal a record stands for, or null when it has expired at `nowMs`. */
-export function principalOfKey(record: ApiKeyRecord, nowMs: number): Principal | null {
+export function principalOfKey(record: ApiKeyRecord, tiers: Catalog["tiers"], nowMs: number): Principal | null {
   if (nowMs >= record.expiresAtMs) return null;
   return {
-    accountId: `key|${record.owner}`,
+    accountId: accountOfKey(record.owner),
     userId: record.owner,
-    tier: record.tier,
-    roles: rolesOf(record.groups),
+    tier: tierOf(record.tier, tiers),
+    roles: rolesBehind(record.scopes),
+    scopes: record.scopes,
     keyId: record.id,
   };
+}
+
+/** The Account object that counts for a key's owner, and knows which of the owner's keys are retired. */
+export function accountOfKey(owner: string): string {
+  return `key|${owner}`;
 }
 
 async function checksum(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {

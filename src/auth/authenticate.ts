@@ -1,28 +1,27 @@
 /**
  * The door: a request's credential to a principal, or a refusal. The same for HTTP, event streams and WebSockets, so it
- * takes a plain request and no framework's context. Every refusal reads the same from outside.
+ * takes a plain request and no framework's context. Every refusal reads the same from outside; why is for the log.
  */
+import type { Catalog } from "#src/catalog/schema.ts";
 import { Problem } from "#src/problem.ts";
-import { apiKeyRecord, isWellFormedKey, kvKeyOf, principalOfKey } from "./api-key.ts";
-import { type Issuer, verifyToken } from "./jwt.ts";
-import type { Principal } from "./principal.ts";
+import { isWellFormedKey, kvKeyOf, principalOfKey } from "./api-key.ts";
+import { type Claims, type TokenWorld, verifyToken } from "./jwt.ts";
+import { type KeyRecords, recordOf } from "./key-records.ts";
+import { type Principal, rolesOf, scopesOf, tierOf } from "./principal.ts";
 
 export type Door = {
-  readonly issuer: Issuer;
+  readonly tokens: TokenWorld;
+  readonly catalog: Pick<Catalog, "roles" | "tiers">;
   readonly secret: string;
+  readonly keyRecords: KeyRecords;
   /** Where API key records lie. */
   readonly kv: Pick<KVNamespace, "get">;
-  readonly tierOf: (claim: unknown) => string;
-  readonly fetcher: typeof fetch;
-  readonly nowMs: number;
 };
 
 /** RFC 9110, 11.6.2: the scheme is case-insensitive; one space, one token. */
 const BEARER = /^bearer ([^\s,]+)$/i;
-/** The issuer is asked again by then. */
+/** The issuer, or KV, is asked again by then. */
 const RETRY_AFTER_S = 5;
-/** The least that KV allows: a withdrawn key is refused this much later at most. */
-const KV_CACHE_TTL_S = 30;
 
 /**
  * Who sends this request.
@@ -33,29 +32,53 @@ export async function authenticate(request: Request, door: Door): Promise<Princi
   const header = request.headers.get("authorization");
   const token = header === null ? undefined : BEARER.exec(header)?.[1];
   if (token === undefined) throw refusal(header === null ? null : "invalid_request", "no bearer token");
-  if (token.startsWith("cw_")) return fromApiKey(token, door);
-  const verdict = await verifyToken(token, door.issuer, door.tierOf, door.fetcher, door.nowMs);
-  if (verdict.kind === "verified") return verdict.principal;
+  return token.startsWith("cw_") ? fromApiKey(token, door) : fromToken(token, door);
+}
+
+async function fromToken(token: string, { tokens, catalog }: Door): Promise<Principal> {
+  const verdict = await verifyToken(token, tokens);
   if (verdict.kind === "refused") throw refusal("invalid_token", verdict.cause);
-  throw new Problem("unavailable", { retryAfterS: RETRY_AFTER_S, cause: "the issuer's keys cannot be had" });
+  if (verdict.kind === "undecided")
+    throw new Problem("unavailable", { retryAfterS: RETRY_AFTER_S, cause: "no keys of the issuer" });
+  const { claims, issuer } = verdict;
+  const roles = rolesOf(claimAt(claims, issuer.claims.groups), catalog.roles);
+  return {
+    accountId: `${claims.iss}|${claims.sub}`,
+    userId: claims.sub,
+    tier: tierOf(claimAt(claims, issuer.claims.tier), catalog.tiers),
+    roles,
+    scopes: scopesOf(roles),
+    keyId: null,
+  };
 }
 
-async function fromApiKey(text: string, door: Door): Promise<Principal> {
+async function fromApiKey(text: string, { secret, kv, keyRecords, catalog, tokens }: Door): Promise<Principal> {
   if (!(await isWellFormedKey(text))) throw refusal("invalid_token", "the key's checksum is wrong");
-  const stored: unknown = await door.kv
-    .get(await kvKeyOf(door.secret, text), { type: "json", cacheTtl: KV_CACHE_TTL_S })
-    .catch((cause: unknown) => {
-      throw new Problem("unavailable", { retryAfterS: RETRY_AFTER_S, cause });
-    });
-  const record = apiKeyRecord.safeParse(stored);
-  if (!record.success) throw refusal("invalid_token", "no such key");
-  const principal = principalOfKey(record.data, door.nowMs);
+  const nowMs = tokens.now();
+  const record = await recordOf(await kvKeyOf(secret, text), keyRecords, kv, nowMs).catch((cause: unknown) => {
+    throw new Problem("unavailable", { retryAfterS: RETRY_AFTER_S, cause });
+  });
+  if (record === null) throw refusal("invalid_token", "no such key");
+  const principal = principalOfKey(record, catalog.tiers, nowMs);
   if (principal === null) throw refusal("invalid_token", "the key has expired");
-  return { ...principal, tier: door.tierOf(principal.tier) };
+  return principal;
 }
 
-/** RFC 6750, 3: no error code where no credential was sent. */
-function refusal(error: "invalid_request" | "invalid_token" | null, cause: unknown): Problem {
+/** A claim by its name, or else by its path. */
+function claimAt(claims: Claims, path: string): unknown {
+  if (Object.hasOwn(claims, path)) return claims[path];
+  return path.split(".").reduce<unknown>((value, member) => {
+    const isObject = typeof value === "object" && value !== null && Object.hasOwn(value, member);
+    return isObject ? Reflect.get(value, member) : undefined;
+  }, claims);
+}
+
+/**
+ * The one refusal. RFC 6750, 3: no error code where no credential was sent.
+ *
+ * @param cause for the log
+ */
+export function refusal(error: "invalid_request" | "invalid_token" | null, cause: string): Problem {
   const challenge = error === null ? "" : `, error="${error}"`;
   return new Problem("invalid_api_key", {
     headers: { "www-authenticate": `Bearer realm="causeway"${challenge}` },

@@ -1,73 +1,76 @@
 /**
- * An access token to a principal, by the rules of RFC 8725: algorithms pinned and asymmetric, issuer, audience, expiry
- * and subject required. The token's text is checked strictly before anything parses it and is never used as a key.
+ * An access token to verified claims, by the rules of RFC 8725: algorithms pinned per issuer and asymmetric, the key
+ * taken from the issuer that the token names, everything that must be there required. What was verified once is
+ * remembered until it expires, so that a repeated token costs a look-up.
  */
-import { errors, type JWTPayload, jwtVerify } from "jose";
-import { type KeyMemory, keysOf } from "./jwks.ts";
-import { type Principal, rolesOf } from "./principal.ts";
+import { jwtVerify } from "jose";
+import type { TrustedIssuer } from "#src/catalog/schema.ts";
+import { type KeyRing, type KeyRingWorld, keysFor } from "./key-ring.ts";
+import { readToken, type TokenText } from "./token-text.ts";
+import type { VerifiedTokens } from "./verified-tokens.ts";
 
-const ALGORITHMS = ["RS256", "ES256", "EdDSA"];
-const MAX_TOKEN_BYTES = 8 * 1024;
-const MAX_SUBJECT_LENGTH = 255;
 const CLOCK_TOLERANCE_S = 30;
-const MAX_AGE = "24h";
-/** Three base64url parts without padding. */
-const THREE_PARTS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+/** What may stand in `typ` where the catalog names nothing (RFC 9068, 4): never an ID token or a logout token. */
+const ACCESS_TOKEN_TYPES = new Set(["jwt", "at+jwt", "application/at+jwt"]);
 
-export type Issuer = { readonly issuer: string; readonly audience: string; readonly keys: KeyMemory };
+export type Claims = TokenText["claims"];
 
 export type TokenVerdict =
-  | { readonly kind: "verified"; readonly principal: Principal }
-  | { readonly kind: "refused"; readonly cause: unknown }
+  | { readonly kind: "verified"; readonly claims: Claims; readonly issuer: TrustedIssuer }
+  | { readonly kind: "refused"; readonly cause: string }
   /** The issuer's keys cannot be had, so the token can be neither accepted nor refused. */
   | { readonly kind: "undecided" };
 
-/**
- * Verifies one token.
- *
- * @param tierOf maps the `tier` claim to a tier of the catalog
- */
-export async function verifyToken(
-  token: string,
-  from: Issuer,
-  tierOf: (claim: unknown) => string,
-  fetcher: typeof fetch,
-  nowMs: number,
-): Promise<TokenVerdict> {
-  if (token.length > MAX_TOKEN_BYTES || !THREE_PARTS.test(token))
-    return { kind: "refused", cause: "not a compact JWT" };
-  for (const wanted of ["known", "unknown-kid"] as const) {
-    const keys = await keysOf(from.issuer, from.keys, wanted, fetcher, nowMs);
-    if (keys === null) return { kind: "undecided" };
-    try {
-      const { payload } = await jwtVerify(token, keys, {
-        algorithms: ALGORITHMS,
-        issuer: from.issuer,
-        audience: from.audience,
-        requiredClaims: ["exp", "iat", "sub"],
-        maxTokenAge: MAX_AGE,
-        clockTolerance: CLOCK_TOLERANCE_S,
-        currentDate: new Date(nowMs),
-      });
-      return principalOf(payload, tierOf);
-    } catch (cause) {
-      if (!(cause instanceof errors.JWKSNoMatchingKey) || wanted === "unknown-kid") return { kind: "refused", cause };
-    }
+export type TokenWorld = Omit<KeyRingWorld, "epoch"> & {
+  readonly issuers: readonly TrustedIssuer[];
+  readonly ringOf: (issuer: string) => KeyRing;
+  readonly verified: VerifiedTokens;
+  /** The newest purge of keys. Asked only when a signature has to be judged. */
+  readonly epoch: () => Promise<number>;
+};
+
+/** Verifies one token. Never throws. */
+export async function verifyToken(text: string, world: TokenWorld): Promise<TokenVerdict> {
+  const token = readToken(text);
+  if (token === null) return refused("not a well-formed access token");
+  const issuer = world.issuers.find((trusted) => trusted.issuer === token.claims.iss);
+  if (issuer === undefined) return refused("an issuer that is not trusted");
+  const { alg, kid, typ } = token.header;
+  if (!issuer.algorithms.some((algorithm) => algorithm === alg))
+    return refused("an algorithm that is not the issuer's");
+  if (!isAccessToken(typ, issuer.typ)) return refused("a typ that is not an access token's");
+
+  const ring = world.ringOf(issuer.issuer);
+  const epoch = await world.epoch();
+  const nowMs = world.now();
+  const known = ring.epoch === epoch && ring.kids.has(kid) && world.verified.has(token, nowMs);
+  // Also for a known token: keys that have grown old are asked for again, and one that was withdrawn is then unknown.
+  const inHand = await keysFor(ring, kid, { ...world, epoch });
+  if (inHand === null) return { kind: "undecided" };
+  if (!inHand.hasKid) return refused("a key that the issuer does not have");
+  if (known) return { kind: "verified", claims: token.claims, issuer };
+  try {
+    await jwtVerify(text, inHand.keys, {
+      algorithms: issuer.algorithms,
+      issuer: issuer.issuer,
+      audience: issuer.audience,
+      requiredClaims: ["exp", "iat", "sub", "iss", "aud"],
+      maxTokenAge: issuer.maxAge,
+      clockTolerance: CLOCK_TOLERANCE_S,
+      currentDate: new Date(nowMs),
+    });
+  } catch (cause) {
+    return refused(cause instanceof Error ? cause.name : "unknown");
   }
-  return { kind: "refused", cause: "no matching key" };
+  world.verified.add(token, issuer.maxAge, nowMs);
+  return { kind: "verified", claims: token.claims, issuer };
 }
 
-function principalOf(payload: JWTPayload, tierOf: (claim: unknown) => string): TokenVerdict {
-  const { iss, sub, groups, tier } = payload;
-  if (typeof sub !== "string" || sub === "" || sub.length > MAX_SUBJECT_LENGTH || sub.includes("\0")) {
-    return { kind: "refused", cause: "sub is not a usable name" };
-  }
-  const principal = {
-    accountId: `${iss}|${sub}`,
-    userId: sub,
-    tier: tierOf(tier),
-    roles: rolesOf(groups),
-    keyId: null,
-  };
-  return { kind: "verified", principal };
+function isAccessToken(typ: string | undefined, wanted: string | undefined): boolean {
+  if (wanted !== undefined) return typ?.toLowerCase() === wanted.toLowerCase();
+  return typ === undefined || ACCESS_TOKEN_TYPES.has(typ.toLowerCase());
+}
+
+function refused(cause: string): TokenVerdict {
+  return { kind: "refused", cause };
 }

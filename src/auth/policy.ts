@@ -1,16 +1,21 @@
-/** May this principal use that route? One function for every route; it knows roles, not paths. Pure. */
-import type { Principal, Role } from "./principal.ts";
+/** May this principal do that? The one function that decides, for every route and every model. Pure. */
+import type { Model } from "#src/catalog/schema.ts";
+import type { Principal, Scope } from "./principal.ts";
 
-/** What a route asks for. `none` is open to everyone, without a credential. */
-export type Need = "none" | "inference" | "admin" | "metrics";
-
-const ROLES_FOR: Record<Exclude<Need, "none">, readonly Role[]> = {
-  inference: ["ai-users", "ai-admins"],
-  admin: ["ai-admins"],
-  metrics: ["ai-monitoring", "ai-admins"],
+export type Action = {
+  readonly scope: Scope;
+  /** The account that a thing belongs to: only its own and admins may. */
+  readonly owner?: string;
+  /** The model that is used or shown. */
+  readonly model?: Pick<Model, "allow">;
 };
 
-/** True when one of the principal's roles meets the need. */
-export function permits(principal: Principal, need: Exclude<Need, "none">): boolean {
-  return ROLES_FOR[need].some((role) => principal.roles.includes(role));
+/** True when the principal has the scope, and the thing is its own, and the model is open to it. */
+export function permits(principal: Principal, { scope, owner, model }: Action): boolean {
+  if (!principal.scopes.includes(scope)) return false;
+  if (principal.scopes.includes("admin")) return true;
+  if (owner !== undefined && owner !== principal.accountId) return false;
+  const { roles, tiers } = model?.allow ?? {};
+  if (roles !== undefined && !roles.some((role) => principal.roles.includes(role))) return false;
+  return tiers === undefined || tiers.includes(principal.tier);
 }

@@ -12,6 +12,9 @@ const modelName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, "letters, digits, dot, dash, underscore, colon or slash");
 const positiveInt = z.number().int().positive();
+/** Roles of this gateway; the catalog says which groups of an identity provider stand for them. */
+export const ROLES = ["ai-users", "ai-admins", "ai-monitoring"] as const;
+const role = z.enum(ROLES);
 
 const httpUrl = z
   .url({ protocol: /^https?$/, error: "an http or https URL" })
@@ -41,6 +44,33 @@ const host = z.strictObject({
     .string()
     .regex(/^[A-Z][A-Z0-9_]*$/, "the name of a secret, in capitals")
     .optional(),
+});
+
+/** Asymmetric only: with a shared secret whoever can verify could also sign (RFC 8725, 3.2). */
+const algorithm = z.enum(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]);
+
+const DEFAULT_ALGORITHMS = ["RS256", "ES256", "EdDSA"] as const;
+const DEFAULT_MAX_AGE_S = 86_400;
+
+/** A claim by its name, or by its path where it lies deeper: `realm_access.roles`. */
+const claim = z.string().regex(/^[^.]+(\.[^.]+)*$/, "a claim's name, or a path with dots");
+
+/** An OIDC issuer whose access tokens are taken, beside the one of the Worker's own variables. */
+const issuer = z.strictObject({
+  /** As in the `iss` claim, to the letter: a slash at the end counts. */
+  issuer: z.url({ protocol: /^https?$/, error: "an http or https URL" }),
+  audience: z.string().min(1),
+  algorithms: z
+    .array(algorithm)
+    .min(1)
+    .default([...DEFAULT_ALGORITHMS]),
+  /** The token's `typ` must be this one; absent: any that says access token (RFC 9068) or nothing in particular. */
+  typ: z.string().min(1).optional(),
+  /** Tokens issued longer ago are refused, whatever their expiry says. In seconds. */
+  maxAge: positiveInt.default(DEFAULT_MAX_AGE_S),
+  claims: z
+    .strictObject({ groups: claim.default("groups"), tier: claim.default("tier"), tenant: claim.optional() })
+    .prefault({}),
 });
 
 const served = z.strictObject({
@@ -74,6 +104,8 @@ const model = z.strictObject({
     })
     .optional(),
   deadlines: deadlines.prefault({}),
+  /** Who may use it: any of these roles and, where tiers are named, one of those. Absent: everyone. */
+  allow: z.strictObject({ roles: z.array(role).min(1).optional(), tiers: z.array(name).min(1).optional() }).optional(),
 });
 
 const tier = z.strictObject({
@@ -104,6 +136,9 @@ const catalog = z
       .record(name, tier)
       .refine((tiers) => "default" in tiers, "must hold a tier named default, for principals that name none")
       .default(DEFAULT_TIERS),
+    issuers: z.array(issuer).default([]),
+    /** Role -> the groups that have it. Absent: a group of the role's own name. */
+    roles: z.partialRecord(role, z.array(z.string().min(1))).default({}),
   })
   .superRefine((value, context) => {
     const flag = (path: (string | number)[], message: string): void =>
@@ -114,9 +149,17 @@ const catalog = z
       if (native && engine !== "llamacpp") flag(["hosts", at, "native"], "only a llamacpp host can be native");
       hostIds.add(id);
     });
+    const issuers = new Set<string>();
+    value.issuers.forEach(({ issuer }, at) => {
+      if (issuers.has(issuer)) flag(["issuers", at, "issuer"], `the issuer ${issuer} is listed twice`);
+      issuers.add(issuer);
+    });
     const native = new Set(value.hosts.filter((host) => host.native).map((host) => host.id));
     const modelIds = new Set<string>();
-    value.models.forEach(({ id, kind, served }, at) => {
+    value.models.forEach(({ id, kind, served, allow }, at) => {
+      allow?.tiers?.forEach((tier, index) => {
+        if (!(tier in value.tiers)) flag(["models", at, "allow", "tiers", index], `no tier is named ${tier}`);
+      });
       if (modelIds.has(id)) flag(["models", at, "id"], `the model ${id} is listed twice`);
       modelIds.add(id);
       const hosts = new Set<string>();
@@ -134,11 +177,19 @@ export type Catalog = z.infer<typeof catalog>;
 export type Host = Catalog["hosts"][number];
 export type Model = Catalog["models"][number];
 export type Served = Model["served"][number];
+export type Role = z.infer<typeof role>;
+export type TrustedIssuer = Catalog["issuers"][number];
 export type Tier = Catalog["tiers"][string];
 export type CatalogProblem = { readonly path: string; readonly reason: string };
 export type ParsedCatalog =
   | { readonly kind: "valid"; readonly catalog: Catalog }
   | { readonly kind: "invalid"; readonly problems: readonly CatalogProblem[] };
+
+/** The issuer that the Worker's own variables name, with everything else as the catalog would have it by default. */
+export function trustedIssuer(url: string, audience: string): TrustedIssuer {
+  const claims = { groups: "groups", tier: "tier" };
+  return { issuer: url, audience, algorithms: [...DEFAULT_ALGORITHMS], maxAge: DEFAULT_MAX_AGE_S, claims };
+}
 
 /**
  * Checks a catalog as read from JSON.

@@ -16,25 +16,43 @@ export type FleetSnapshot = {
   readonly states: Readonly<Record<string, HostState>>;
   /** When the hosts are asked next, ms since the epoch: before then nothing changes. */
   readonly nextProbeAtMs: number;
+  /** Raised by an admin's purge: issuers' keys fetched before it are not trusted any more. */
+  readonly keysEpoch: number;
 };
 
 export class Fleet extends DurableObject<Env> {
   readonly #health = new Map<string, HostHealth>();
   /** The last good one, which neither an outage of KV nor an invalid document replaces. */
   #catalog: Catalog | null = null;
+  #keysEpoch: number;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS health (host TEXT PRIMARY KEY, value TEXT NOT NULL)");
     const rows = ctx.storage.sql.exec<{ host: string; value: string }>("SELECT host, value FROM health");
     for (const { host, value } of rows) this.#health.set(host, JSON.parse(value));
+    ctx.storage.sql.exec(
+      "CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), keys INTEGER NOT NULL)",
+    );
+    const [epoch] = ctx.storage.sql.exec<{ keys: number }>("SELECT keys FROM epoch").toArray();
+    this.#keysEpoch = epoch?.keys ?? 0;
   }
 
   /** What is known of every host. The first call of a pool's life starts the probes. */
   async snapshot(): Promise<FleetSnapshot> {
     const nextProbeAtMs = await this.ensureProbing();
     const states = Object.fromEntries([...this.#health].map(([host, { state }]) => [host, state]));
-    return { states, nextProbeAtMs };
+    return { states, nextProbeAtMs, keysEpoch: this.#keysEpoch };
+  }
+
+  /** Makes every isolate forget the issuers' keys when it next looks, which it does within 5 s. */
+  purgeKeys(): number {
+    this.#keysEpoch += 1;
+    this.ctx.storage.sql.exec(
+      "INSERT INTO epoch (one, keys) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET keys = excluded.keys",
+      this.#keysEpoch,
+    );
+    return this.#keysEpoch;
   }
 
   /** Sets the alarm if none is set: an alarm that failed six times is dropped by the platform. */

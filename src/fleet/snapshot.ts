@@ -4,14 +4,17 @@
  */
 import type { FleetSnapshot } from "./fleet.do.ts";
 
+/** A copy is refreshed behind the request that finds it this old. */
 const COPY_FOR_MS = 2_000;
-/** A cold isolate waits this long for its first copy and then goes without. */
-const FIRST_COPY_WITHIN_MS = 1_000;
+/** One that is older than this is waited for: a purge of keys is heard everywhere within 5 s. */
+const STALE_AFTER_MS = 4_000;
+/** Waited for this long; then the old copy, or none, has to do. */
+const WAITED_FOR_MS = 1_000;
 
 export type SnapshotMemory = { snapshot: FleetSnapshot; askedAtMs: number };
 
 export const newSnapshotMemory = (): SnapshotMemory => ({
-  snapshot: { states: {}, nextProbeAtMs: 0 },
+  snapshot: { states: {}, nextProbeAtMs: 0, keysEpoch: 0 },
   askedAtMs: Number.NEGATIVE_INFINITY,
 });
 
@@ -28,10 +31,10 @@ export async function currentSnapshot(
   defer: (work: Promise<void>) => void,
 ): Promise<FleetSnapshot> {
   if (nowMs - memory.askedAtMs < COPY_FOR_MS) return memory.snapshot;
-  const cold = memory.askedAtMs === Number.NEGATIVE_INFINITY;
+  const stale = nowMs - memory.askedAtMs >= STALE_AFTER_MS;
   memory.askedAtMs = nowMs;
   const refreshed = refresh(memory, ask);
-  if (cold) await Promise.race([refreshed, scheduler.wait(FIRST_COPY_WITHIN_MS)]);
+  if (stale) await Promise.race([refreshed, scheduler.wait(WAITED_FOR_MS)]);
   defer(refreshed);
   return memory.snapshot;
 }

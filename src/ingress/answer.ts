@@ -5,7 +5,7 @@
 import { isWorthKeeping, keep } from "#src/cache/store.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { type Candidate, plan } from "#src/fleet/plan.ts";
-import { currentSnapshot } from "#src/fleet/snapshot.ts";
+import { fleetNow } from "#src/fleet/watch.ts";
 import type { Lease } from "#src/limits/admission.ts";
 import { Problem } from "#src/problem.ts";
 import { type Attempt, attempt, type Reply } from "#src/upstream/attempt.ts";
@@ -140,8 +140,7 @@ async function askHosts<T>(
 ): Promise<Attempt<Candidate, T>> {
   const { call, question, model } = asking;
   const { env, catalog, requestId } = call;
-  const fleet = () => env.FLEET.getByName("default").snapshot();
-  const { states } = await currentSnapshot(call.isolate.fleet, fleet, Date.now(), call.defer);
+  const { states } = await fleetNow(call.isolate.fleet, env, call.defer);
   const trace = { requestId, traceparent: plainHeader(call.request, "traceparent") };
   const ask = ({ host, served }: Candidate, signal: AbortSignal): Promise<Reply<T>> => {
     const dialect = dialectOf(host, model, served, question, requestId, call.arrivedAtMs);

@@ -14,6 +14,8 @@ export type Call = {
   /** UUIDv7 (RFC 9562), minted here and never taken from the caller: it is the ledger's key, so that nobody can hide one request behind another's. */
   readonly requestId: string;
   readonly arrivedAtMs: number;
+  /** The caller's address as the platform says; null where there is no platform in front. */
+  readonly address: string | null;
   /** Runs work after the response (`waitUntil`). */
   readonly defer: (work: Promise<void>) => void;
   readonly log: LogLine;

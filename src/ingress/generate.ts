@@ -2,6 +2,8 @@
  * The conductor of the inference routes, read from top to bottom: body, question, lease and cache at once, then either
  * the kept answer or a host's. Every admitted request is settled exactly here or in `answer.ts`, whatever happens.
  */
+import { refusal } from "#src/auth/authenticate.ts";
+import { permits } from "#src/auth/policy.ts";
 import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Model } from "#src/catalog/schema.ts";
@@ -15,6 +17,8 @@ import { readJson } from "./body.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
 import { type Question, questionOf, type Route } from "./question.ts";
 import { settleBehind } from "./settle.ts";
+
+const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "embeddings" } as const;
 
 /** A lease outlives the longest answer by this much before it counts as abandoned. */
 const LEASE_MARGIN_MS = 30_000;
@@ -36,6 +40,7 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   const [admission, kept] = await Promise.all([
     requestLease(() => call.env.ACCOUNT.getByName(call.principal.accountId), {
       limits: limitsOf(tierOf(call)),
+      keyId: call.principal.keyId,
       leaseMs: model.deadlines.total + LEASE_MARGIN_MS,
       ifAbandoned: draft,
     }),
@@ -76,7 +81,8 @@ async function answerKept(
 function modelOf(call: KnownCall, question: Question): Model {
   const wanted = question.route === "embeddings" ? "embedding" : "generation";
   const model = call.catalog.models.find(({ id }) => id === question.model);
-  if (model === undefined) {
+  // A model that is not open to the caller looks like one that is not there.
+  if (model === undefined || !permits(call.principal, { scope: SCOPE_OF[question.route], model })) {
     const message = `The model ${JSON.stringify(question.model.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
     throw new Problem("model_not_found", { param: "model", message });
   }
@@ -98,6 +104,7 @@ function tierOf(call: KnownCall) {
 
 function leaseOf(admission: Admission): Lease {
   if (admission.kind === "admitted") return admission.lease;
+  if (admission.kind === "key_retired") throw refusal("invalid_token", "the key was revoked");
   if (admission.kind === "unreachable") {
     throw new Problem("limits_unavailable", { retryAfterS: UNREACHABLE_RETRY_AFTER_S, cause: admission.cause });
   }
@@ -127,7 +134,7 @@ function draftOf(
     userId: call.principal.userId,
     keyId: call.principal.keyId,
     tier: call.principal.tier,
-    ip: plainHeader(call.request, "cf-connecting-ip"),
+    ip: call.address,
     workflowId: plainHeader(call.request, "x-workflow-id"),
     host: null,
     servedAs: null,

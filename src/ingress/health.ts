@@ -4,6 +4,8 @@
  */
 import type { Catalog } from "#src/catalog/schema.ts";
 import { type HostState, mayServe } from "#src/fleet/health.ts";
+import { fleetNow } from "#src/fleet/watch.ts";
+import type { Call } from "./call.ts";
 
 export type Health = {
   /** `ok` all serve, `degraded` some do, `down` none does. */
@@ -11,6 +13,13 @@ export type Health = {
   readonly models: Readonly<Record<string, "serving" | "not serving">>;
   readonly hosts: Readonly<Record<string, HostState>>;
 };
+
+/** Answers 503 when no model serves, so that a plain monitor sees it. */
+export async function health(call: Call): Promise<Response> {
+  const { states } = await fleetNow(call.isolate.fleet, call.env, call.defer);
+  const document = healthOf(call.catalog, states);
+  return Response.json(document, { status: document.status === "down" ? 503 : 200 });
+}
 
 /** The health of a catalog's models, by the state of their hosts. */
 export function healthOf(catalog: Catalog, states: Readonly<Record<string, HostState>>): Health {

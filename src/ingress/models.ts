@@ -1,10 +1,13 @@
 /** The models a caller may name, in OpenAI's shape. Hosts and their names stay inside. */
-import type { Catalog, Model } from "#src/catalog/schema.ts";
+import { permits } from "#src/auth/policy.ts";
+import type { Model } from "#src/catalog/schema.ts";
 import { Problem } from "#src/problem.ts";
+import type { KnownCall } from "./call.ts";
 
-/** `GET /v1/models`. */
-export function listModels(catalog: Catalog): Response {
-  return Response.json({ object: "list", data: catalog.models.map(describe) });
+/** `GET /v1/models`: those that are open to the caller. */
+export function listModels({ catalog, principal }: KnownCall): Response {
+  const open = catalog.models.filter((model) => permits(principal, { scope: "models", model }));
+  return Response.json({ object: "list", data: open.map(describe) });
 }
 
 /**
@@ -12,9 +15,11 @@ export function listModels(catalog: Catalog): Response {
  *
  * @throws Problem `model_not_found`
  */
-export function getModel(catalog: Catalog, id: string): Response {
+export function getModel({ catalog, principal }: KnownCall, id: string): Response {
   const model = catalog.models.find((candidate) => candidate.id === id);
-  if (model === undefined) throw new Problem("model_not_found", { param: "model" });
+  // One that is not open to the caller looks like one that is not there.
+  if (model === undefined || !permits(principal, { scope: "models", model }))
+    throw new Problem("model_not_found", { param: "model" });
   return Response.json(describe(model));
 }
 

@@ -10,8 +10,17 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "#src/env.ts";
-import type { InferenceEvent } from "#src/usage/event.ts";
-import { type AccountState, type AdmitRequest, admit, type Decision, type LedgerRow, NEW_ACCOUNT } from "./account.ts";
+import type { UsageEvent } from "#src/usage/event.ts";
+import {
+  type AccountState,
+  type AdmitRequest,
+  admit,
+  type Decision,
+  isRetired,
+  type LedgerRow,
+  NEW_ACCOUNT,
+  retireKey,
+} from "./account.ts";
 
 /** Rows of requests this close together share one write. Measured: 5 to 10 ms costs least without being felt. */
 const FLUSH_AFTER_MS = 5;
@@ -41,7 +50,7 @@ export class Account extends DurableObject<Env> {
     sql.exec("CREATE TABLE IF NOT EXISTS ledger (id TEXT PRIMARY KEY, expires_ms INTEGER, event TEXT NOT NULL)");
     sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
     const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
-    this.#state = stored === undefined ? NEW_ACCOUNT : JSON.parse(stored.value);
+    this.#state = stored === undefined ? NEW_ACCOUNT : { ...NEW_ACCOUNT, ...JSON.parse(stored.value) };
     const leases = sql.exec<{ id: string; expires_ms: number }>(
       "SELECT id, expires_ms FROM ledger WHERE expires_ms IS NOT NULL",
     );
@@ -72,10 +81,26 @@ export class Account extends DurableObject<Env> {
     return true;
   }
 
-  /** Puts the event on its way to the ledger; resolves when that is durable. Safe to repeat. */
-  async settle(event: InferenceEvent): Promise<void> {
+  /** Puts an event on its way to the ledger, ending its lease if it has one; resolves when durable. Safe to repeat. */
+  async settle(event: UsageEvent): Promise<void> {
     this.#note({ id: event.id, expiresMs: null, event });
     await this.#written();
+  }
+
+  /**
+   * Ends an API key of this owner; from `fromMs` on nothing is admitted with it.
+   *
+   * @param fromMs wall clock; in the future for a key that is being rotated
+   */
+  async retireKey(keyId: string, fromMs: number): Promise<void> {
+    this.#state = retireKey(this.#state, keyId, fromMs, Date.now());
+    this.#flush ??= this.#flushSoon();
+    await this.#written();
+  }
+
+  /** Whether a key still opens something, for routes that need no lease. */
+  isKeyRetired(keyId: string): boolean {
+    return isRetired(this.#state, keyId, Date.now());
   }
 
   /** Never throws: the platform drops an alarm after six failures. */

@@ -28,6 +28,8 @@ export type Lease = {
 export type Admission =
   | { readonly kind: "admitted"; readonly lease: Lease }
   | { readonly kind: "denied"; readonly standings: readonly Standing[]; readonly retryAfterMs: number }
+  /** The API key was revoked or rotated out since its record was read. */
+  | { readonly kind: "key_retired" }
   | { readonly kind: "unreachable"; readonly cause: unknown };
 
 /** The request windows of a tier, with their names in the RateLimit headers. */
@@ -51,6 +53,7 @@ export async function requestLease(connect: () => AccountStub, request: AdmitReq
     const deciding = account.admit(request);
     const confirmed = account.confirm(id).catch(() => false);
     const decision = await within(ADMIT_WITHIN_MS, deciding);
+    if (decision.kind === "key_retired") return decision;
     if (decision.kind === "denied")
       return { kind: "denied", standings: decision.standings, retryAfterMs: decision.retryAfterMs };
     const settle = (event: InferenceEvent): Promise<void> =>

@@ -1,0 +1,131 @@
+/**
+ * What happens to every request alike, in this order: an id, the guard, the bindings and the catalog, the door, the
+ * policy, the route's own conductor; and at the end the one place where a problem becomes a response.
+ */
+import { authenticate, type Door, refusal } from "#src/auth/authenticate.ts";
+import { ringOf } from "#src/auth/memory.ts";
+import { permits } from "#src/auth/policy.ts";
+import type { Principal, Scope } from "#src/auth/principal.ts";
+import { currentCatalog } from "#src/catalog/load.ts";
+import { type Catalog, trustedIssuer } from "#src/catalog/schema.ts";
+import { type Env, envProblems } from "#src/env.ts";
+import { fleetNow } from "#src/fleet/watch.ts";
+import { isolateOf } from "#src/isolate.ts";
+import { noteProblem, writeLogLine } from "#src/metrics/log-line.ts";
+import { asProblem, Problem, problemResponse } from "#src/problem.ts";
+import { type Call, type KnownCall, mintRequestId, plainHeader } from "./call.ts";
+import { countRefusal, guard, type Rate } from "./guard.ts";
+
+type Open = { readonly need: "none"; readonly answer: (call: Call) => Promise<Response> };
+type Guarded = {
+  /** The scope that a caller's credential must have. */
+  readonly need: Scope;
+  readonly answer: (call: KnownCall, parameter: string) => Promise<Response> | Response;
+};
+export type RouteEntry = {
+  readonly method: "GET" | "POST" | "DELETE";
+  readonly path: string;
+  /** Which rate per address the route falls under; such routes ask the Account object for a lease. */
+  readonly rate?: Rate;
+} & (Open | Guarded);
+
+type Arrived = Omit<Call, "catalog">;
+
+/** One request from its arrival to its response. Never rejects. */
+export async function conduct(
+  request: Request,
+  env: Env,
+  context: Pick<ExecutionContext, "waitUntil">,
+  route: RouteEntry,
+  parameter = "",
+): Promise<Response> {
+  const arrivedAtMs = Date.now();
+  const requestId = mintRequestId(arrivedAtMs);
+  const arrived: Arrived = {
+    request,
+    env,
+    isolate: isolateOf(env),
+    requestId,
+    arrivedAtMs,
+    address: plainHeader(request, "cf-connecting-ip"),
+    defer: (work) => context.waitUntil(work),
+    log: { requestId, method: request.method, route: route.path },
+  };
+  const response = await answer(arrived, route, parameter).catch((thrown: unknown) => {
+    const problem = asProblem(thrown);
+    noteProblem(arrived.log, problem);
+    return problemResponse(problem, new URL(request.url).pathname, requestId);
+  });
+  for (const [name, value] of Object.entries(EVERY_ANSWER)) response.headers.set(name, value);
+  response.headers.set("x-request-id", requestId);
+  writeLogLine({ ...arrived.log, status: response.status, tookMs: Date.now() - arrivedAtMs });
+  return response;
+}
+
+/** Answers are one caller's own: no cache on the way may keep them, nor a browser guess their type. */
+const EVERY_ANSWER = {
+  "cache-control": "private, no-store, no-transform",
+  vary: "Authorization",
+  "x-content-type-options": "nosniff",
+};
+
+async function answer(arrived: Arrived, route: RouteEntry, parameter: string): Promise<Response> {
+  const { env, isolate, arrivedAtMs, address, defer } = arrived;
+  const wrong = envProblems(env);
+  if (wrong.length > 0) throw new Problem("misconfigured", { cause: wrong.join("; ") });
+  if (route.need !== "none") await guard(address, route.rate ?? null, env, isolate.penalties, arrivedAtMs);
+  const { catalog, refused } = await currentCatalog(isolate.catalog, env.KV, arrivedAtMs, defer);
+  if (refused.length > 0) {
+    const cause = refused.map(({ path, reason }) => `catalog ${path}: ${reason}`).join("; ");
+    throw new Problem("misconfigured", { cause });
+  }
+  const call: Call = { ...arrived, catalog };
+  if (route.need === "none") return route.answer(call);
+
+  const principal = await known(call, route);
+  arrived.log.userId = principal.userId;
+  if (!permits(principal, { scope: route.need })) throw new Problem("insufficient_permissions");
+  return route.answer({ ...call, principal }, parameter);
+}
+
+/** The caller, by its credential. A refused one counts against the address that sent it. */
+async function known({ request, env, isolate, catalog, address, defer }: Call, route: RouteEntry): Promise<Principal> {
+  try {
+    const principal = await authenticate(request, doorOf(env, isolate, catalog, defer));
+    // Routes that ask for a lease hear of a revoked key there.
+    if (principal.keyId !== null && route.rate === undefined)
+      await refuseRetired(env, principal.accountId, principal.keyId);
+    return principal;
+  } catch (thrown) {
+    if (thrown instanceof Problem && thrown.code === "invalid_api_key") {
+      defer(countRefusal(address, env, isolate.penalties, Date.now()));
+    }
+    throw thrown;
+  }
+}
+
+async function refuseRetired(env: Env, accountId: string, keyId: string): Promise<void> {
+  const retired = await env.ACCOUNT.getByName(accountId)
+    .isKeyRetired(keyId)
+    .catch((cause: unknown) => {
+      throw new Problem("limits_unavailable", { retryAfterS: 2, cause });
+    });
+  if (retired) throw refusal("invalid_token", "the key was revoked");
+}
+
+/** The door as this isolate has it. Also for routes that are no HTTP: it needs no request. */
+export function doorOf(env: Env, isolate: Call["isolate"], catalog: Catalog, defer: Call["defer"]): Door {
+  const { auth } = isolate;
+  const tokens = {
+    issuers: [trustedIssuer(env.OIDC_ISSUER, env.OIDC_AUDIENCE), ...catalog.issuers],
+    ringOf: (issuer: string) => ringOf(auth, issuer),
+    verified: auth.verified,
+    epoch: async () => (await fleetNow(isolate.fleet, env, defer)).keysEpoch,
+    fetcher: fetch,
+    kv: env.KV,
+    now: Date.now,
+    random: Math.random,
+    defer,
+  };
+  return { tokens, catalog, secret: env.CAUSEWAY_SECRET, keyRecords: auth.keyRecords, kv: env.KV };
+}
