@@ -61,6 +61,30 @@ export const inferenceEvent = z.object({
 });
 export type InferenceEvent = z.infer<typeof inferenceEvent>;
 
+export const AUDIT_OUTCOMES = ["ok", "denied", "failed"] as const;
+
+/** Who did, or was kept from doing, what. */
+export const auditEvent = z.object({
+  v: z.literal(1),
+  kind: z.literal("audit"),
+  id: z.uuid(),
+  atMs: count,
+  /** The ledger's user id; `anonymous` before the door, `system` for what nobody asked for. */
+  actor: z.string(),
+  keyId: z.string().nullable(),
+  /** `key.issue`, `key.rotate`, `key.revoke`, `issuer-keys.purge`, `access.denied`, `catalog.load`, … */
+  action: z.string(),
+  /** What it was done to: a key's id, a route, a host. */
+  target: z.string().nullable(),
+  /** The address it came from. */
+  ip: z.string().nullable(),
+  outcome: z.enum(AUDIT_OUTCOMES),
+  requestId: z.uuid().nullable(),
+  /** Further facts. Never a credential, a prompt or an answer. */
+  detail: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+});
+export type AuditEvent = z.infer<typeof auditEvent>;
+
 /** Grows by further kinds; a consumer that meets one it does not know must not lose it. */
-export const usageEvent = z.discriminatedUnion("kind", [inferenceEvent]);
+export const usageEvent = z.discriminatedUnion("kind", [inferenceEvent, auditEvent]);
 export type UsageEvent = z.infer<typeof usageEvent>;
