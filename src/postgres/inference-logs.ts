@@ -1,6 +1,6 @@
 /** Writing `inference_logs`. One statement for a batch; a row that is there already is left as it is. */
 import type { InferenceEvent } from "#src/usage/event.ts";
-import type { Session } from "./session.ts";
+import type { Statement } from "./transaction.ts";
 
 const INSERT = `
   INSERT INTO inference_logs (
@@ -21,16 +21,10 @@ const INSERT = `
   RETURNING id`;
 
 /**
- * Inserts events.
+ * Inserts events and returns the ids that were new.
  *
  * @param nowMs when they were recorded, kept in the metadata
- * @returns the ids that were new
  */
-export async function insertInferenceLogs(
-  session: Session,
-  events: readonly InferenceEvent[],
-  nowMs: number,
-): Promise<string[]> {
-  const { rows } = await session.query<{ id: string }>(INSERT, [JSON.stringify(events), nowMs]);
-  return rows.map(({ id }) => id);
+export function inferenceLogsInsert(events: readonly InferenceEvent[], nowMs: number): Statement {
+  return { text: INSERT, values: [JSON.stringify(events), nowMs] };
 }

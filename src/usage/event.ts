@@ -9,7 +9,10 @@ const LARGEST_COUNT = 2 ** 31 - 1;
 const amount = z.number().int().nonnegative();
 const count = amount.transform((value) => Math.min(value, LARGEST_COUNT));
 /** A name reaches the ledger damaged rather than not at all: Postgres takes no NUL and no half of a surrogate pair. */
-const text = z.string().transform((value) => value.toWellFormed().replaceAll("\0", "\ufffd"));
+const storable = (value: string): string => value.toWellFormed().replaceAll("\0", "\ufffd");
+const text = z.string().transform(storable);
+/** Null also for what is no address: the ledger's columns take nothing else. */
+const address = z.union([z.ipv4(), z.ipv6()]).nullable().catch(null);
 
 export const OUTCOMES = [
   /** The whole answer was delivered. */
@@ -37,8 +40,7 @@ export const inferenceEvent = z.object({
   userId: text,
   keyId: text.nullable(),
   tier: text,
-  /** Null also for what is no address: the ledger's column takes nothing else. */
-  ip: z.union([z.ipv4(), z.ipv6()]).nullable().catch(null),
+  ip: address,
   workflowId: text.nullable(),
   host: text.nullable(),
   servedAs: text.nullable(),
@@ -63,25 +65,29 @@ export type InferenceEvent = z.infer<typeof inferenceEvent>;
 
 export const AUDIT_OUTCOMES = ["ok", "denied", "failed"] as const;
 
+/** The audit trail is indexed by its names, and Postgres indexes no more than about 2,700 bytes: four for a character. */
+const LONGEST_NAME = 512;
+const name = z.string().transform((value) => storable(value.slice(0, LONGEST_NAME)));
+
 /** Who did, or was kept from doing, what. */
 export const auditEvent = z.object({
   v: z.literal(1),
   kind: z.literal("audit"),
   id: z.uuid(),
-  atMs: count,
+  atMs: amount,
   /** The ledger's user id; `anonymous` before the door, `system` for what nobody asked for. */
-  actor: z.string(),
-  keyId: z.string().nullable(),
+  actor: name,
+  keyId: name.nullable(),
   /** `key.issue`, `key.rotate`, `key.revoke`, `issuer-keys.purge`, `access.denied`, `catalog.load`, … */
-  action: z.string(),
+  action: name,
   /** What it was done to: a key's id, a route, a host. */
-  target: z.string().nullable(),
+  target: name.nullable(),
   /** The address it came from. */
-  ip: z.string().nullable(),
+  ip: address,
   outcome: z.enum(AUDIT_OUTCOMES),
   requestId: z.uuid().nullable(),
   /** Further facts. Never a credential, a prompt or an answer. */
-  detail: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  detail: z.record(text, z.union([text, z.number(), z.boolean(), z.null()])),
 });
 export type AuditEvent = z.infer<typeof auditEvent>;
 

@@ -1,14 +1,19 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { insertInferenceLogs } from "#src/postgres/inference-logs.ts";
+import { inferenceLogsInsert } from "#src/postgres/inference-logs.ts";
 import { inSession } from "#src/postgres/session.ts";
+import { transact } from "#src/postgres/transaction.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { eventWith } from "#test/support/events.ts";
 
 const NOW_MS = 1_790_000_009_000;
 
-function insert(...events: InferenceEvent[]): Promise<string[]> {
-  return inSession(env.HYPERDRIVE.connectionString, (session) => insertInferenceLogs(session, events, NOW_MS));
+/** The ids that were new. */
+async function insert(...events: InferenceEvent[]): Promise<unknown[]> {
+  const [inserted] = await inSession(env.HYPERDRIVE.connectionString, (session) =>
+    transact(session, "causeway_writer", [inferenceLogsInsert(events, NOW_MS)]),
+  );
+  return inserted?.rows.map(({ id }) => id) ?? [];
 }
 
 async function rowsOf(...ids: string[]): Promise<Record<string, unknown>[]> {

@@ -35,7 +35,7 @@ async function deliver(sent: readonly Sent[], database = env.HYPERDRIVE.connecti
   return {
     acked: named((verdict) => verdict === "acked"),
     retried: named((verdict) => typeof verdict === "number"),
-    delaysS: [...verdicts.values()].filter((verdict) => typeof verdict === "number"),
+    delaysS: messages.map(({ id }) => verdicts.get(id)).filter((verdict) => typeof verdict === "number"),
   };
 }
 
