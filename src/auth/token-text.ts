@@ -15,20 +15,21 @@ const MAX_SUBJECT_LENGTH = 255;
 const LAST_SECOND = 253_402_300_799;
 const THREE_PARTS = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/;
 
+const absent = z.never().optional();
 const header = z.looseObject({
   alg: z.string(),
   kid: keyId,
   typ: z.string().optional(),
   // A key, or an address of one, that the token brings along proves nothing (RFC 8725, 3.10); extensions that must be
   // understood are not; a token within a token or compressed is no access token.
-  jwk: z.undefined(),
-  jku: z.undefined(),
-  x5u: z.undefined(),
-  x5c: z.undefined(),
-  crit: z.undefined(),
-  b64: z.undefined(),
-  cty: z.undefined(),
-  zip: z.undefined(),
+  jwk: absent,
+  jku: absent,
+  x5u: absent,
+  x5c: absent,
+  crit: absent,
+  b64: absent,
+  cty: absent,
+  zip: absent,
 });
 const seconds = z.number().positive().max(LAST_SECOND);
 const claims = z.looseObject({
