@@ -43,7 +43,7 @@ export async function verifyToken(text: string, world: TokenWorld): Promise<Toke
   const ring = world.ringOf(issuer.issuer);
   const epoch = await world.epoch();
   const nowMs = world.now();
-  const known = ring.epoch === epoch && ring.kids.has(kid) && world.verified.has(token, nowMs);
+  const known = world.verified.has(token, epoch, nowMs);
   // Also for a known token: keys that have grown old are asked for again, and one that was withdrawn is then unknown.
   const inHand = await keysFor(ring, kid, { ...world, epoch });
   if (inHand === null) return { kind: "undecided" };
@@ -62,7 +62,7 @@ export async function verifyToken(text: string, world: TokenWorld): Promise<Toke
   } catch (cause) {
     return refused(cause instanceof Error ? cause.name : "unknown");
   }
-  world.verified.add(token, issuer.maxAge, nowMs);
+  world.verified.add(token, issuer.maxAge, epoch, nowMs);
   return { kind: "verified", claims: token.claims, issuer };
 }
 

@@ -12,15 +12,20 @@ const MAX_REMEMBERED = 5_000;
 
 export class VerifiedTokens {
   /** In order of use: the first is the one to forget. */
-  readonly #tokens = new Map<string, { readonly text: string; readonly untilMs: number }>();
+  readonly #tokens = new Map<string, { readonly text: string; readonly epoch: number; readonly untilMs: number }>();
 
-  /** True when this very token was verified and is still good. */
-  has(token: TokenText, nowMs: number): boolean {
+  /**
+   * True when this very token was verified and is still good.
+   *
+   * @param epoch the newest purge of keys: what was verified under another one is not good any more, also when the
+   *   issuer has a new key of the old one's name
+   */
+  has(token: TokenText, epoch: number, nowMs: number): boolean {
     const name = nameOf(token);
     const found = this.#tokens.get(name);
     if (found === undefined || found.text !== token.text) return false;
     this.#tokens.delete(name);
-    if (nowMs >= found.untilMs) return false;
+    if (found.epoch !== epoch || nowMs >= found.untilMs) return false;
     this.#tokens.set(name, found);
     return true;
   }
@@ -29,11 +34,12 @@ export class VerifiedTokens {
    * Remembers a token that was verified just now.
    *
    * @param maxAgeS the issuer's bound on a token's age
+   * @param epoch of the keys that it was verified with
    */
-  add(token: TokenText, maxAgeS: number, nowMs: number): void {
+  add(token: TokenText, maxAgeS: number, epoch: number, nowMs: number): void {
     const { exp, iat } = token.claims;
     const untilMs = Math.min(exp * 1000, (iat + maxAgeS) * 1000, nowMs + REMEMBERED_FOR_MS);
-    this.#tokens.set(nameOf(token), { text: token.text, untilMs });
+    this.#tokens.set(nameOf(token), { text: token.text, epoch, untilMs });
     if (this.#tokens.size <= MAX_REMEMBERED) return;
     const [oldest] = this.#tokens.keys();
     if (oldest !== undefined) this.#tokens.delete(oldest);
