@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type ApiKeyRecord, issueApiKey, isWellFormedKey, kvKeyOf, principalOfKey } from "#src/auth/api-key.ts";
 
 const SECRET = "a".repeat(43);
-const GRANT = { owner: "n8n", tier: "premium", groups: ["ai-users", "other"], label: "flows", expiresAtMs: 2_000 };
+const GRANT = { owner: "n8n", tier: "premium", scopes: ["inference" as const], label: "flows", expiresAtMs: 2_000 };
 
 /** Bytes that only look random, so that a test can be repeated. */
 function counting(start: number): (bytes: number) => Uint8Array {
@@ -68,19 +68,38 @@ describe("not a key", () => {
 });
 
 describe("the principal of a record", () => {
+  const TIER = { rpm: 1, rph: 1, rpd: 1, tpm: 1, concurrency: 1, share: 1 };
+  const TIERS = { default: TIER, premium: TIER };
   const record: ApiKeyRecord = { v: 1, id: "key_1", ...GRANT };
 
   test("is its owner, in an account that no token can name", () => {
-    expect(principalOfKey(record, 1_999)).toEqual({
+    expect(principalOfKey(record, TIERS, 1_999)).toEqual({
       accountId: "key|n8n",
       userId: "n8n",
       tier: "premium",
       roles: ["ai-users"],
+      scopes: ["inference"],
       keyId: "key_1",
     });
   });
 
+  test("has the default tier where the catalog has none of its name", () => {
+    for (const tier of ["gold", "__proto__", "toString"])
+      expect(principalOfKey({ ...record, tier }, TIERS, 0)?.tier).toBe("default");
+  });
+
+  test.each<{ scopes: ApiKeyRecord["scopes"]; roles: string[] }>([
+    { scopes: [], roles: [] },
+    { scopes: ["models"], roles: [] },
+    { scopes: ["embeddings"], roles: ["ai-users"] },
+    { scopes: ["metrics"], roles: ["ai-monitoring"] },
+    { scopes: ["admin"], roles: ["ai-admins"] },
+    { scopes: ["admin", "inference", "metrics"], roles: ["ai-admins", "ai-users", "ai-monitoring"] },
+  ])("with scopes $scopes stands behind roles $roles, and has no scope more", ({ scopes, roles }) => {
+    expect(principalOfKey({ ...record, scopes }, TIERS, 0)).toMatchObject({ scopes, roles });
+  });
+
   test("is nobody once it has expired", () => {
-    expect(principalOfKey(record, 2_000)).toBeNull();
+    expect(principalOfKey(record, TIERS, 2_000)).toBeNull();
   });
 });

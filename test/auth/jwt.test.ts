@@ -1,8 +1,9 @@
 import { base64url, CompactSign, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose";
-import { beforeAll, describe, expect, test } from "vitest";
-import { newKeyMemory } from "#src/auth/jwks.ts";
+import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { type TokenVerdict, verifyToken } from "#src/auth/jwt.ts";
-import { AUDIENCE, ISSUER, type TestIssuer, testIssuer } from "#test/support/issuer.ts";
+import { type TrustedIssuer, trustedIssuer } from "#src/catalog/schema.ts";
+import { AUDIENCE, ISSUER, signingKey, type TestIssuer, testIssuer } from "#test/support/issuer.ts";
+import { tokenWorld } from "#test/support/token-world.ts";
 
 const NOW_MS = 1_790_000_000_000;
 const NOW_S = NOW_MS / 1000;
@@ -12,10 +13,9 @@ beforeAll(async () => {
   issuer = await testIssuer(NOW_MS);
 });
 
+/** By an isolate that has seen nothing before. */
 function verify(token: string, nowMs = NOW_MS): Promise<TokenVerdict> {
-  const tierOf = (claim: unknown) => (claim === "basic" ? "basic" : "default");
-  const from = { issuer: ISSUER, audience: AUDIENCE, keys: newKeyMemory() };
-  return verifyToken(token, from, tierOf, issuer.fetcher, nowMs);
+  return verifyToken(token, tokenWorld(nowMs, issuer));
 }
 
 const utf8 = new TextEncoder();
@@ -50,31 +50,26 @@ describe("accepted", () => {
     expect((await verify(await issuer.sign(changed))).kind).toBe("verified");
   });
 
-  test("as a principal: issuer and subject name the account, the subject the user", async () => {
+  test("with its claims and the issuer that they were checked by", async () => {
     expect(await verify(await issuer.sign({ groups: ["ai-users", "else"] }))).toEqual({
       kind: "verified",
-      principal: {
-        accountId: `${ISSUER}|basic-user`,
-        userId: "basic-user",
-        tier: "basic",
-        roles: ["ai-users"],
-        keyId: null,
-      },
+      claims: expect.objectContaining({ iss: ISSUER, sub: "basic-user", groups: ["ai-users", "else"] }),
+      issuer: trustedIssuer(ISSUER, AUDIENCE),
     });
   });
 
-  test.each<{ name: string; changed: Record<string, unknown>; principal: Record<string, unknown> }>([
-    { name: "no groups, no roles", changed: { groups: undefined }, principal: { roles: [] } },
-    { name: "groups of another type, no roles", changed: { groups: "ai-admins" }, principal: { roles: [] } },
-    { name: "no tier, the default one", changed: { tier: undefined }, principal: { tier: "default" } },
-    { name: "a tier of another type, the default one", changed: { tier: ["basic"] }, principal: { tier: "default" } },
-  ])("$name", async ({ changed, principal }) => {
-    expect(await verify(await issuer.sign(changed))).toMatchObject({ kind: "verified", principal });
+  test.each(["RS256", "ES256", "EdDSA"])("signed by %s", async (alg) => {
+    const other = await testIssuer(NOW_MS, ISSUER, "k1", alg);
+    expect((await verifyToken(await other.sign(), tokenWorld(NOW_MS, other))).kind).toBe("verified");
   });
 
-  test("a token without a key id, while the issuer has one key", async () => {
-    expect((await verify(await issuer.sign({}, { kid: undefined }))).kind).toBe("verified");
+  test.each(["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])("of the type %s", async (typ) => {
+    expect((await verify(await issuer.sign({}, { typ }))).kind).toBe("verified");
   });
+});
+
+test("a token without a key id is refused", async () => {
+  expect((await verify(await issuer.sign({}, { kid: undefined }))).kind).toBe("refused");
 });
 
 describe("refused by claim", () => {
@@ -190,14 +185,11 @@ describe("refused by form", () => {
     { name: "signed brackets that never close", payload: `{"sub":${"[".repeat(5_000)}` },
     { name: "signed invalid UTF-8", payload: "\xff" },
   ])("$name", async ({ payload }) => {
-    const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
-    const jwk = (await crypto.subtle.exportKey("jwk", publicKey)) as JsonWebKey;
     const bytes = Uint8Array.from(payload, (character) => character.charCodeAt(0));
-    const token = await new CompactSign(bytes).setProtectedHeader({ alg: "RS256", kid: "k1" }).sign(privateKey);
-    const signing = await testIssuer(NOW_MS);
-    signing.answers.keys = () => Response.json({ keys: [{ ...jwk, kid: "k1" }] });
-    const from = { issuer: ISSUER, audience: AUDIENCE, keys: newKeyMemory() };
-    expect((await verifyToken(token, from, () => "default", signing.fetcher, NOW_MS)).kind).toBe("refused");
+    const header = { alg: "RS256", kid: "k1" };
+    expect(
+      (await verify(await new CompactSign(bytes).setProtectedHeader(header).sign(issuer.key.privateKey))).kind,
+    ).toBe("refused");
   });
 });
 
@@ -209,32 +201,166 @@ describe("while the issuer is down", () => {
   test("nobody can tell about a good token", async () => {
     const down = await testIssuer(NOW_MS);
     down.answers.keys = () => new Response("down", { status: 500 });
-    const from = { issuer: ISSUER, audience: AUDIENCE, keys: newKeyMemory() };
-    const verdict = await verifyToken(await down.sign(), from, () => "default", down.fetcher, NOW_MS);
-    expect(verdict.kind).toBe("undecided");
+    expect((await verifyToken(await down.sign(), tokenWorld(NOW_MS, down))).kind).toBe("undecided");
   });
 
-  test("what is no token is refused without asking", async () => {
-    const down = await testIssuer(NOW_MS);
-    const from = { issuer: ISSUER, audience: AUDIENCE, keys: newKeyMemory() };
-    expect((await verifyToken("a.b", from, () => "default", down.fetcher, NOW_MS)).kind).toBe("refused");
-    expect(down.asked).toEqual([]);
+  test.each<{ name: string; token: () => Promise<string> | string }>([
+    { name: "what is no token", token: () => "a.b.c" },
+    { name: "another issuer's", token: () => issuer.sign({ iss: "https://evil.example.test/" }) },
+    { name: "another algorithm", token: () => hmac(utf8.encode("k")) },
+    { name: "another type", token: () => issuer.sign({}, { typ: "logout+jwt" }) },
+  ])("$name is refused without asking", async ({ token }) => {
+    const world = tokenWorld(NOW_MS, { fetcher: () => Promise.reject(new Error("asked")) });
+    expect((await verifyToken(await token(), world)).kind).toBe("refused");
+    expect(world.kv.read).toEqual([]);
   });
 });
 
 test("a rotated key is found by its first token once the issuer may be asked again", async () => {
   const rotating = await testIssuer(NOW_MS);
   const next = await testIssuer(NOW_MS, ISSUER, "k2");
-  const from = { issuer: ISSUER, audience: AUDIENCE, keys: newKeyMemory() };
-  const kindAt = async (token: Promise<string>, nowMs: number) =>
-    (await verifyToken(await token, from, () => "default", rotating.fetcher, nowMs)).kind;
+  const world = tokenWorld(NOW_MS, rotating);
+  const kindAt = async (token: Promise<string>, nowMs: number) => {
+    world.nowMs = nowMs;
+    return (await verifyToken(await token, world)).kind;
+  };
   expect(await kindAt(rotating.sign(), NOW_MS)).toBe("verified");
   rotating.answers.keys = () => Response.json({ keys: [rotating.publicJwk, next.publicJwk] });
   expect(await kindAt(next.sign(), NOW_MS + 1_000)).toBe("refused");
   expect(await kindAt(next.sign(), NOW_MS + 30_000)).toBe("verified");
   rotating.answers.keys = () => Response.json({ keys: [next.publicJwk] });
   expect(await kindAt(rotating.sign(), NOW_MS + 31_000)).toBe("verified");
-  // The withdrawn key is refused once the copy is ten minutes old; the tolerance lets its token live until then.
+  // The withdrawn key is refused once the copy is ten minutes old; its token would live longer.
   const late = rotating.sign({ exp: NOW_S + 3_600 });
   expect(await kindAt(late, NOW_MS + 11 * 60_000)).toBe("refused");
+});
+
+describe("several issuers at once", () => {
+  const STRICT = "https://strict.example.test";
+
+  function configured(changed: Partial<TrustedIssuer>): TrustedIssuer {
+    return { ...trustedIssuer(STRICT, "strict"), ...changed };
+  }
+
+  /** Both issuers, each with its own key of the same name, in one world. */
+  async function two(changed: Partial<TrustedIssuer> = {}, alg = "ES256") {
+    const strict = await testIssuer(NOW_MS, STRICT, "k1", alg);
+    const fetcher: typeof fetch = (input, init) =>
+      (String(input).startsWith(STRICT) ? strict : issuer).fetcher(input, init);
+    const world = tokenWorld(NOW_MS, { fetcher, issuers: [trustedIssuer(ISSUER, AUDIENCE), configured(changed)] });
+    return { strict, verdict: async (token: Promise<string>) => (await verifyToken(await token, world)).kind };
+  }
+
+  test("each is judged by its own audience and keys", async () => {
+    const { strict, verdict } = await two();
+    expect(await verdict(issuer.sign())).toBe("verified");
+    expect(await verdict(strict.sign({ aud: "strict" }))).toBe("verified");
+    expect(await verdict(strict.sign({ aud: AUDIENCE }))).toBe("refused");
+    expect(await verdict(issuer.sign({ aud: "strict" }))).toBe("refused");
+    expect(await verdict(issuer.sign({ iss: STRICT, aud: "strict" }))).toBe("refused");
+    expect(await verdict(strict.sign({ iss: ISSUER, aud: AUDIENCE }))).toBe("refused");
+  });
+
+  test("by its own algorithms", async () => {
+    const { strict, verdict } = await two({ algorithms: ["ES256"] }, "EdDSA");
+    expect(await verdict(strict.sign({ aud: "strict" }))).toBe("refused");
+    const { strict: pss, verdict: byPss } = await two({ algorithms: ["PS256"] }, "PS256");
+    expect(await byPss(pss.sign({ aud: "strict" }))).toBe("verified");
+  });
+
+  test("a key whose own algorithm is another is not used for this one", async () => {
+    const { strict, verdict } = await two({ algorithms: ["RS256", "PS256"] }, "PS256");
+    strict.answers.keys = () => Response.json({ keys: [{ ...strict.publicJwk, alg: "RS256" }] });
+    expect(await verdict(strict.sign({ aud: "strict" }))).toBe("refused");
+  });
+
+  test.each<{ wanted: string; typ: string | undefined; kind: string }>([
+    { wanted: "at+jwt", typ: "at+jwt", kind: "verified" },
+    { wanted: "at+jwt", typ: "AT+JWT", kind: "verified" },
+    { wanted: "at+jwt", typ: "JWT", kind: "refused" },
+    { wanted: "at+jwt", typ: undefined, kind: "refused" },
+    { wanted: "Bearer", typ: "Bearer", kind: "verified" },
+    { wanted: "Bearer", typ: "at+jwt", kind: "refused" },
+  ])("pinned to typ $wanted, one of $typ is $kind", async ({ wanted, typ, kind }) => {
+    const { strict, verdict } = await two({ typ: wanted });
+    expect(await verdict(strict.sign({ aud: "strict" }, { typ }))).toBe(kind);
+  });
+
+  test("by its own bound on age", async () => {
+    const { strict, verdict } = await two({ maxAge: 60 });
+    expect(await verdict(strict.sign({ aud: "strict", iat: NOW_S - 89 }))).toBe("verified");
+    expect(await verdict(strict.sign({ aud: "strict", iat: NOW_S - 91 }))).toBe("refused");
+  });
+});
+
+describe("what was verified once", () => {
+  /** How often a signature was judged. */
+  function judged() {
+    const verify = vi.spyOn(crypto.subtle, "verify");
+    return () => verify.mock.calls.length;
+  }
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  test("is not judged again within a minute, and is after it", async () => {
+    const world = tokenWorld(NOW_MS, issuer);
+    const token = await issuer.sign();
+    const count = judged();
+    for (const nowMs of [NOW_MS, NOW_MS + 1, NOW_MS + 59_999]) {
+      world.nowMs = nowMs;
+      expect((await verifyToken(token, world)).kind).toBe("verified");
+    }
+    expect(count()).toBe(1);
+    world.nowMs = NOW_MS + 60_000;
+    await verifyToken(token, world);
+    expect(count()).toBe(2);
+  });
+
+  test("does not vouch for the same claims under another signature", async () => {
+    const world = tokenWorld(NOW_MS, issuer);
+    const token = await issuer.sign();
+    expect((await verifyToken(token, world)).kind).toBe("verified");
+    const forged = `${token.slice(0, token.lastIndexOf("."))}.${(await issuer.sign({ sub: "x" })).split(".")[2]}`;
+    expect((await verifyToken(forged, world)).kind).toBe("refused");
+    // Nor does the forgery push out what was verified.
+    const count = judged();
+    expect((await verifyToken(token, world)).kind).toBe("verified");
+    expect(count()).toBe(0);
+  });
+
+  test("is refused after its end, at the latest by the clock's tolerance", async () => {
+    const world = tokenWorld(NOW_MS, issuer);
+    const token = await issuer.sign({ exp: NOW_S + 10 });
+    expect((await verifyToken(token, world)).kind).toBe("verified");
+    world.nowMs = NOW_MS + 39_000;
+    expect((await verifyToken(token, world)).kind).toBe("verified");
+    world.nowMs = NOW_MS + 41_000;
+    expect((await verifyToken(token, world)).kind).toBe("refused");
+  });
+
+  test("of a key that the issuer withdrew is refused, although it is remembered", async () => {
+    const own = await testIssuer(NOW_MS);
+    const next = await signingKey("k2");
+    const world = tokenWorld(NOW_MS, own);
+    const late = await own.sign({ exp: NOW_S + 3_600 });
+    expect((await verifyToken(late, world)).kind).toBe("verified");
+    world.nowMs = NOW_MS + 360_000;
+    expect((await verifyToken(late, world)).kind).toBe("verified");
+    own.answers.keys = () => Response.json({ keys: [next.publicJwk] });
+    world.nowMs = NOW_MS + 570_000;
+    expect((await verifyToken(late, world)).kind).toBe("refused");
+  });
+
+  test("does not outlive a purge, neither at once nor once the keys are back", async () => {
+    const own = await testIssuer(NOW_MS);
+    // The issuer found the key leaked and made another of the same name.
+    const fresh = await signingKey("k1");
+    const world = tokenWorld(NOW_MS, own);
+    const [first, second] = [await own.sign({ sub: "a" }), await own.sign({ sub: "b" })];
+    for (const token of [first, second]) expect((await verifyToken(token, world)).kind).toBe("verified");
+    own.answers.keys = () => Response.json({ keys: [fresh.publicJwk] });
+    world.keysEpoch = 1;
+    for (const token of [first, second, first]) expect((await verifyToken(token, world)).kind).toBe("refused");
+  });
 });

@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
 import { currentSnapshot, newSnapshotMemory } from "#src/fleet/snapshot.ts";
 
-const snapshotOf = (nextProbeAtMs: number): FleetSnapshot => ({ states: { gpu: "up" }, nextProbeAtMs });
-const NOTHING: FleetSnapshot = { states: {}, nextProbeAtMs: 0 };
+const snapshotOf = (nextProbeAtMs: number): FleetSnapshot => ({ states: { gpu: "up" }, nextProbeAtMs, keysEpoch: 0 });
+const NOTHING: FleetSnapshot = { states: {}, nextProbeAtMs: 0, keysEpoch: 0 };
 
 /** An isolate, and a fleet that answers with the number of the question, or not at all. */
 function isolate() {

@@ -1,32 +1,74 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import type { Principal } from "#src/auth/principal.ts";
 import { parseCatalog } from "#src/catalog/schema.ts";
+import type { KnownCall } from "#src/ingress/call.ts";
 import { getModel, listModels } from "#src/ingress/models.ts";
 
-function catalog() {
+const USER: Principal = {
+  accountId: "i|u",
+  userId: "u",
+  tier: "default",
+  roles: ["ai-users"],
+  scopes: ["inference", "models", "embeddings"],
+  keyId: null,
+};
+
+/** A call by this principal, as far as these conductors look at one. */
+function callBy(changed: Partial<Principal> = {}): KnownCall {
+  const served = (as: string) => [{ host: "inside", as }];
   const parsed = parseCatalog({
     hosts: [{ id: "inside", engine: "vllm", reach: { via: "direct", url: "http://inside" } }],
     models: [
-      { id: "org/small", context: 4_096, served: [{ host: "inside", as: "secret-name" }] },
-      { id: "large", served: [{ host: "inside", as: "secret-name-2" }] },
+      { id: "org/small", context: 4_096, served: served("secret-name") },
+      { id: "large", served: served("secret-name-2") },
+      { id: "costly", served: served("c"), allow: { tiers: ["enterprise"] } },
+      { id: "trial", served: served("t"), allow: { roles: ["ai-admins"] } },
     ],
   });
   if (parsed.kind === "invalid") throw new Error("the test's catalog is invalid");
-  return parsed.catalog;
+  return { catalog: parsed.catalog, principal: { ...USER, ...changed } } as KnownCall;
 }
 
 const SMALL = { id: "org/small", object: "model", created: 0, owned_by: "causeway", max_model_len: 4_096 };
 const LARGE = { id: "large", object: "model", created: 0, owned_by: "causeway" };
 
 test("the list, in the catalog's order, without hosts and their names", async () => {
-  const text = await listModels(catalog()).text();
+  const text = await listModels(callBy()).text();
   expect(JSON.parse(text)).toEqual({ object: "list", data: [SMALL, LARGE] });
   expect(text).not.toMatch(/inside|secret/);
 });
 
 test("one, also by a name with a slash", async () => {
-  expect(await getModel(catalog(), "org/small").json()).toEqual(SMALL);
+  expect(await getModel(callBy(), "org/small").json()).toEqual(SMALL);
 });
 
-test.each(["", "org", "LARGE", "large ", "__proto__"])("none of the name %j", (id) => {
-  expect(() => getModel(catalog(), id)).toThrow(expect.objectContaining({ code: "model_not_found", status: 404 }));
+const refusalOf = (act: () => unknown): unknown => {
+  try {
+    return act();
+  } catch (thrown) {
+    return thrown;
+  }
+};
+
+test.each(["", "org", "LARGE", "large ", "__proto__", "costly", "trial"])("none of the name %j", (id) => {
+  const refused = refusalOf(() => getModel(callBy(), id));
+  expect(refused).toMatchObject({ code: "model_not_found", status: 404 });
+  // Word for word the same, whether there is one or not.
+  expect(refused).toEqual(refusalOf(() => getModel(callBy(), "no-such-model")));
+});
+
+describe("models that are not for everyone", () => {
+  test.each<{ name: string; changed: Partial<Principal>; sees: string[] }>([
+    { name: "a tier", changed: { tier: "enterprise" }, sees: ["org/small", "large", "costly"] },
+    {
+      name: "an admin",
+      changed: { roles: ["ai-admins"], scopes: ["models", "admin"] },
+      sees: ["org/small", "large", "costly", "trial"],
+    },
+    { name: "a key that may only list", changed: { roles: [], scopes: ["models"] }, sees: ["org/small", "large"] },
+  ])("are seen by $name: $sees", async ({ changed, sees }) => {
+    const { data } = (await listModels(callBy(changed)).json()) as { data: { id: string }[] };
+    expect(data.map(({ id }) => id)).toEqual(sees);
+    for (const id of sees) expect(await getModel(callBy(changed), id).json()).toMatchObject({ id });
+  });
 });

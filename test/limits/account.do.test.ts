@@ -17,7 +17,7 @@ function newAccount(): Stub {
 }
 
 function asking(max: number, leaseMs = LONG_MS, event = eventWith({ outcome: "abandoned" })): AdmitRequest {
-  return { limits: [{ name: "rpm", max, windowMs: 60_000 }], leaseMs, ifAbandoned: event };
+  return { limits: [{ name: "rpm", max, windowMs: 60_000 }], leaseMs, keyId: null, ifAbandoned: event };
 }
 
 /** Puts another queue behind the object, until it is evicted. What was sent, batch by batch. */
@@ -91,6 +91,53 @@ describe("a limit is a limit", () => {
 function newStubOf(account: Stub): Stub {
   return env.ACCOUNT.get(account.id);
 }
+
+describe("an API key that was retired", () => {
+  const withKey = (keyId: string): AdmitRequest => ({ ...asking(50), keyId });
+
+  test("opens nothing from then on, and the owner's others do", async () => {
+    const account = newAccount();
+    expect((await account.admit(withKey("key_1"))).kind).toBe("admitted");
+    expect(await account.isKeyRetired("key_1")).toBe(false);
+    await account.retireKey("key_1", Date.now());
+    expect(await account.admit(withKey("key_1"))).toEqual({ kind: "key_retired" });
+    expect(await account.isKeyRetired("key_1")).toBe(true);
+    expect((await account.admit(withKey("key_2"))).kind).toBe("admitted");
+    expect((await account.admit(asking(50))).kind).toBe("admitted");
+    expect(await account.isKeyRetired("key_2")).toBe(false);
+  });
+
+  test("leaves no lease behind", async () => {
+    const account = newAccount();
+    await account.retireKey("key_1", 0);
+    const request = withKey("key_1");
+    await account.admit(request);
+    expect(await account.confirm(request.ifAbandoned.id)).toBe(false);
+    expect((await stored(account)).rows).toEqual([]);
+  });
+
+  test("for a time to come opens until then", async () => {
+    const account = newAccount();
+    const endMs = Date.now() + 150;
+    await account.retireKey("key_1", endMs);
+    expect((await account.admit(withKey("key_1"))).kind).toBe("admitted");
+    await vi.waitFor(async () => expect(await account.isKeyRetired("key_1")).toBe(true));
+    expect(Date.now()).toBeGreaterThanOrEqual(endMs);
+    expect((await account.admit(withKey("key_1"))).kind).toBe("key_retired");
+  });
+
+  test.each([
+    { name: "evicted", end: (account: Stub) => evictDurableObject(account) },
+    { name: "aborted", end: () => abortAllDurableObjects() },
+  ])("stays so when the object is $name as soon as that resolved", async ({ end }) => {
+    const account = newAccount();
+    await account.retireKey("key_1", Date.now());
+    await end(account);
+    const reborn = newStubOf(account);
+    expect(await reborn.isKeyRetired("key_1")).toBe(true);
+    expect((await reborn.admit(withKey("key_1"))).kind).toBe("key_retired");
+  });
+});
 
 describe("confirming", () => {
   test("an admitted lease is in storage, with an alarm for its end", async () => {

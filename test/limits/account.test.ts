@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type AccountState, type AdmitRequest, admit, NEW_ACCOUNT } from "#src/limits/account.ts";
+import { type AccountState, type AdmitRequest, admit, isRetired, NEW_ACCOUNT, retireKey } from "#src/limits/account.ts";
 import { eventWith } from "#test/support/events.ts";
 
 const START_MS = 1_790_000_000_000;
@@ -8,7 +8,7 @@ const RPM = { name: "rpm", max: 2, windowMs: 60_000 };
 const RPH = { name: "rph", max: 3, windowMs: HOUR_MS };
 
 function asking(limits = [RPM]): AdmitRequest {
-  return { limits, leaseMs: 5_000, ifAbandoned: eventWith({ outcome: "abandoned" }) };
+  return { limits, leaseMs: 5_000, keyId: null, ifAbandoned: eventWith({ outcome: "abandoned" }) };
 }
 
 /** Asks at each of these times; what was decided, and the state after. */
@@ -68,5 +68,42 @@ describe("a wall clock that steps back an hour", () => {
   test("locks nobody out for longer than the window", () => {
     const { state } = run(asking(), [START_MS, START_MS, START_MS - HOUR_MS]);
     expect(run(asking(), [START_MS - HOUR_MS + 61_000], state).kinds).toEqual(["admitted"]);
+  });
+});
+
+describe("a retired API key", () => {
+  const DAY_MS = 24 * HOUR_MS;
+  const retired = retireKey(NEW_ACCOUNT, "key_1", START_MS, START_MS);
+
+  test("is refused before anything is counted", () => {
+    const { state, decision, row } = admit(retired, { ...asking(), keyId: "key_1" }, START_MS);
+    expect({ state, decision, row }).toEqual({ state: retired, decision: { kind: "key_retired" }, row: null });
+  });
+
+  test.each<{ name: string; keyId: string | null; wallMs: number; retired: boolean }>([
+    { name: "at its end", keyId: "key_1", wallMs: START_MS, retired: true },
+    { name: "before it", keyId: "key_1", wallMs: START_MS - 1, retired: false },
+    { name: "another key", keyId: "key_2", wallMs: START_MS, retired: false },
+    { name: "no key", keyId: null, wallMs: START_MS, retired: false },
+    { name: "a name that every object has", keyId: "constructor", wallMs: START_MS, retired: false },
+  ])("$name: $retired", ({ keyId, wallMs, retired: expected }) => {
+    expect(isRetired(retired, keyId, wallMs)).toBe(expected);
+  });
+
+  test.each([
+    { name: "put off, keeps its end", fromMs: START_MS + HOUR_MS, endMs: START_MS },
+    { name: "brought forward, has the earlier one", fromMs: START_MS - HOUR_MS, endMs: START_MS - HOUR_MS },
+  ])("$name", ({ fromMs, endMs }) => {
+    expect(retireKey(retired, "key_1", fromMs, START_MS).retiredKeys).toEqual({ key_1: endMs });
+  });
+
+  test("is forgotten after thirty days, when another one is retired", () => {
+    const at = (wallMs: number) => Object.keys(retireKey(retired, "key_2", wallMs, wallMs).retiredKeys);
+    expect(at(START_MS + 30 * DAY_MS - 1)).toEqual(["key_1", "key_2"]);
+    expect(at(START_MS + 30 * DAY_MS)).toEqual(["key_2"]);
+  });
+
+  test("survives its storage as JSON, beside an account that was stored before there were any", () => {
+    expect(isRetired(JSON.parse(JSON.stringify(retired)), "key_1", START_MS)).toBe(true);
   });
 });

@@ -4,7 +4,7 @@ import { type AccountStub, limitsOf, requestLease } from "#src/limits/admission.
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { eventWith } from "#test/support/events.ts";
 
-const REQUEST = { limits: [], leaseMs: 1_000, ifAbandoned: eventWith() };
+const REQUEST = { limits: [], leaseMs: 1_000, keyId: null, ifAbandoned: eventWith() };
 const ADMITTED: Decision = { kind: "admitted", standings: [] };
 const NEVER = new Promise<never>(() => undefined);
 
@@ -34,6 +34,11 @@ describe("what the object says", () => {
       name: "denied",
       answers: { admit: () => Promise.resolve({ kind: "denied", standings: [], retryAfterMs: 9 }) },
       kind: "denied",
+    },
+    {
+      name: "key_retired",
+      answers: { admit: () => Promise.resolve({ kind: "key_retired" }) },
+      kind: "key_retired",
     },
     {
       name: "an object that fails",

@@ -9,10 +9,21 @@ export const AUDIENCE = "causeway";
 
 type Answer = () => Response | Promise<Response>;
 
-export type TestIssuer = {
+export type SigningKey = {
+  readonly alg: string;
+  readonly kid: string;
+  readonly privateKey: CryptoKey;
   readonly publicJwk: JWK;
-  /** Signs the claims of a good token, changed where the test says so; undefined removes a claim. */
-  sign(changed?: Record<string, unknown>, header?: { kid?: string | undefined }): Promise<string>;
+};
+
+export type TestIssuer = {
+  readonly key: SigningKey;
+  readonly publicJwk: JWK;
+  /** Signs the claims of a good token, changed where the test says so; undefined removes a claim or a header member. */
+  sign(
+    changed?: Record<string, unknown>,
+    header?: { kid?: string | undefined; typ?: string | undefined },
+  ): Promise<string>;
   readonly fetcher: typeof fetch;
   /** URLs asked for, in order. */
   readonly asked: string[];
@@ -20,39 +31,41 @@ export type TestIssuer = {
   readonly answers: { discovery: Answer; keys: Answer };
 };
 
+/** A key pair whose public half can stand in a key set. */
+export async function signingKey(kid = "k1", alg = "RS256"): Promise<SigningKey> {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+  return { alg, kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: "sig" } };
+}
+
+/** The claims of a good token, issued at `nowMs`; it lives ten minutes. */
+export function goodClaims(nowMs: number, issuer = ISSUER): Record<string, unknown> & { iat: number; exp: number } {
+  const iat = Math.floor(nowMs / 1000);
+  return { iss: issuer, aud: AUDIENCE, sub: "basic-user", groups: ["ai-users"], tier: "basic", iat, exp: iat + 600 };
+}
+
 /**
- * @param nowMs the time at which its tokens are issued; they live ten minutes
+ * @param nowMs the time at which its tokens are issued
  * @param issuer its URL, as in the `iss` claim
  */
-export async function testIssuer(nowMs: number, issuer = ISSUER, kid = "k1"): Promise<TestIssuer> {
-  const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
-  const publicJwk: JWK = { ...(await exportJWK(publicKey)), kid, alg: "RS256", use: "sig" };
+export async function testIssuer(nowMs: number, issuer = ISSUER, kid = "k1", alg = "RS256"): Promise<TestIssuer> {
+  const key = await signingKey(kid, alg);
   const asked: string[] = [];
   const base = issuer.replace(/\/$/, "");
-  const answers = {
-    discovery: () => Response.json({ issuer, jwks_uri: `${base}/jwks/` }) as Response | Promise<Response>,
-    keys: () => Response.json({ keys: [publicJwk] }) as Response | Promise<Response>,
+  const answers: TestIssuer["answers"] = {
+    discovery: () => Response.json({ issuer, jwks_uri: `${base}/jwks/` }),
+    keys: () => Response.json({ keys: [key.publicJwk] }),
   };
   return {
-    publicJwk,
+    key,
+    publicJwk: key.publicJwk,
     asked,
     answers,
     sign: (changed = {}, header = {}) => {
-      const iat = Math.floor(nowMs / 1000);
-      const good = {
-        iss: issuer,
-        aud: AUDIENCE,
-        sub: "basic-user",
-        groups: ["ai-users"],
-        tier: "basic",
-        iat,
-        exp: iat + 600,
-      };
-      const claims = Object.entries({ ...good, ...changed }).filter(([, value]) => value !== undefined);
-      const named = "kid" in header ? header.kid : kid;
-      return new SignJWT(Object.fromEntries(claims) as JWTPayload)
-        .setProtectedHeader(named === undefined ? { alg: "RS256" } : { alg: "RS256", kid: named })
-        .sign(privateKey);
+      const claims = Object.entries({ ...goodClaims(nowMs, issuer), ...changed });
+      const members = Object.entries({ kid, ...header }).filter(([, value]) => value !== undefined);
+      return new SignJWT(Object.fromEntries(claims.filter(([, value]) => value !== undefined)) as JWTPayload)
+        .setProtectedHeader({ alg, ...Object.fromEntries(members) })
+        .sign(key.privateKey);
     },
     fetcher: async (input, init) => {
       const url = input instanceof Request ? input.url : String(input);

@@ -24,7 +24,7 @@ describe("refused", () => {
     { name: "an outcome of a later version", changed: { outcome: "resumed" }, path: "outcome" },
     { name: "an id that is no UUID", changed: { id: "x" }, path: "id" },
     { name: "a later version", changed: { v: 2 }, path: "v" },
-    { name: "another kind", changed: { kind: "audit" }, path: "kind" },
+    { name: "another kind", changed: { kind: "chat" }, path: "kind" },
   ])("$name", ({ changed, path }) => {
     const parsed = usageEvent.safeParse({ ...eventWith(), ...changed });
     expect(parsed.error?.issues.map((issue) => issue.path.join("."))).toEqual([path]);
