@@ -3,6 +3,7 @@
  * requests alike is in `ingress/conduct.ts`.
  */
 import { Hono } from "hono";
+import { issueKey, listKeys, revokeKey, rotateKey } from "./admin/api-keys.ts";
 import { fleetPage } from "./admin/fleet.ts";
 import { purgeKeys } from "./admin/issuer-keys.ts";
 import type { Env } from "./env.ts";
@@ -40,6 +41,10 @@ export const ROUTES: readonly RouteEntry[] = [
   { method: "GET", path: "/v1/models/:parameter{.+}", need: "models", answer: getModel },
   { method: "GET", path: "/admin/fleet", need: "admin", answer: fleetPage },
   { method: "DELETE", path: "/admin/issuer-keys", need: "admin", answer: purgeKeys },
+  { method: "GET", path: "/admin/keys", need: "admin", answer: listKeys },
+  { method: "POST", path: "/admin/keys", need: "admin", answer: issueKey },
+  { method: "DELETE", path: "/admin/keys/:parameter", need: "admin", answer: revokeKey },
+  { method: "POST", path: "/admin/keys/:parameter/rotate", need: "admin", answer: rotateKey },
 ];
 
 export const app = new Hono<{ Bindings: Env }>();

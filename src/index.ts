@@ -1,4 +1,5 @@
 /** What the platform calls: requests, queue batches, the minute's cron; and the objects it keeps. */
+import { reconcileApiKeys } from "./admin/api-key-reconcile.ts";
 import { app } from "./app.ts";
 import type { Env } from "./env.ts";
 import { POOL } from "./fleet/watch.ts";
@@ -11,7 +12,8 @@ export default {
   fetch: app.fetch,
   queue: (batch, env) => consume(batch, env.HYPERDRIVE.connectionString, Date.now()),
   /** An alarm that failed too often is dropped by the platform: the cron sees that the probes go on. */
-  async scheduled(_controller, env) {
+  async scheduled(_controller, env, context) {
+    context.waitUntil(reconcileApiKeys(env, Date.now()));
     await env.FLEET.getByName(POOL).ensureProbing();
   },
 } satisfies ExportedHandler<Env>;

@@ -4,7 +4,7 @@
  */
 
 type ProblemKind = {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 415 | 429 | 500 | 502 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 429 | 500 | 502 | 503 | 504;
   /** OpenAI's error type: SDKs print it, some callers switch on it. */
   readonly type: "invalid_request_error" | "insufficient_permissions" | "requests" | "tokens" | "server_error";
   readonly message: string;
@@ -31,7 +31,13 @@ const PROBLEMS = {
   },
   unknown_url: { status: 404, type: "invalid_request_error", message: "There is nothing at this path." },
   model_not_found: { status: 404, type: "invalid_request_error", message: "There is no model of this name." },
+  key_not_found: { status: 404, type: "invalid_request_error", message: "There is no API key of this id." },
   method_not_allowed: { status: 405, type: "invalid_request_error", message: "This path does not take this method." },
+  key_not_active: {
+    status: 409,
+    type: "invalid_request_error",
+    message: "The API key was revoked or rotated, or has expired.",
+  },
   request_too_large: { status: 413, type: "invalid_request_error", message: "The body is too large." },
   unsupported_media_type: {
     status: 415,

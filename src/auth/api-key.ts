@@ -9,6 +9,7 @@ import type { Catalog } from "#src/catalog/schema.ts";
 import { type Principal, rolesBehind, SCOPES, tierOf } from "./principal.ts";
 
 const PREFIX = "cw_";
+const KV_PREFIX = "key:";
 const SECRET_BYTES = 32;
 const CHECKSUM_BYTES = 4;
 /** 36 bytes are 48 base64url characters without padding. */
@@ -26,29 +27,34 @@ export const apiKeyRecord = z.object({
 });
 export type ApiKeyRecord = z.infer<typeof apiKeyRecord>;
 
-export type IssuedApiKey = {
-  readonly key: string;
-  readonly id: string;
-  readonly kvKey: string;
-  readonly record: ApiKeyRecord;
-};
+/** A key's text, its id, and the name of its record. */
+export type ApiKeyText = { readonly key: string; readonly id: string; readonly kvKey: string };
+export type IssuedApiKey = ApiKeyText & { readonly record: ApiKeyRecord };
 
 /**
- * Makes a key. The text in `key` is shown once and stored nowhere.
+ * Makes a key's text. It is shown once and stored nowhere.
  *
  * @param secret the gateway's CAUSEWAY_SECRET, from which the pepper is derived
- * @param grant what the key may do and until when (ms since the epoch)
  * @param random yields that many unpredictable bytes
+ */
+export async function mintApiKey(secret: string, random: (bytes: number) => Uint8Array): Promise<ApiKeyText> {
+  const body = Uint8Array.from(random(SECRET_BYTES));
+  const key = PREFIX + base64url.encode(new Uint8Array([...body, ...(await checksum(body))]));
+  return { key, id: `key_${base64url.encode(random(9))}`, kvKey: await kvKeyOf(secret, key) };
+}
+
+/**
+ * Makes a key with its record.
+ *
+ * @param grant what the key may do and until when (ms since the epoch)
  */
 export async function issueApiKey(
   secret: string,
   grant: Omit<ApiKeyRecord, "v" | "id">,
   random: (bytes: number) => Uint8Array,
 ): Promise<IssuedApiKey> {
-  const body = Uint8Array.from(random(SECRET_BYTES));
-  const key = PREFIX + base64url.encode(new Uint8Array([...body, ...(await checksum(body))]));
-  const id = `key_${base64url.encode(random(9))}`;
-  return { key, id, kvKey: await kvKeyOf(secret, key), record: { v: 1, id, ...grant } };
+  const text = await mintApiKey(secret, random);
+  return { ...text, record: { v: 1, id: text.id, ...grant } };
 }
 
 /** True for a text that has the form and checksum of a key; false for a typo. */
@@ -70,7 +76,17 @@ export async function kvKeyOf(secret: string, text: string): Promise<string> {
     ["sign"],
   );
   const hash = await crypto.subtle.sign("HMAC", pepper, utf8.encode(text));
-  return `key:${base64url.encode(new Uint8Array(hash))}`;
+  return kvKeyFor(base64url.encode(new Uint8Array(hash)));
+}
+
+/** The name of a key's record in KV, by the hash that Postgres holds. */
+export function kvKeyFor(hash: string): string {
+  return KV_PREFIX + hash;
+}
+
+/** The other way round. */
+export function hashIn(kvKey: string): string {
+  return kvKey.slice(KV_PREFIX.length);
 }
 
 /** The principal a record stands for, or null when it has expired at `nowMs`. */

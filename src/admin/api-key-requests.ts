@@ -1,0 +1,96 @@
+/** What may be asked of `/admin/keys`: bodies and queries, checked to the last field. Pure but for reading the body. */
+import { z } from "zod";
+import { SCOPES } from "#src/auth/principal.ts";
+import { readJson } from "#src/ingress/body.ts";
+import { API_KEY_STATES, type ApiKeyFilter } from "#src/postgres/api-keys.ts";
+import { Problem } from "#src/problem.ts";
+
+const MAX_BODY_BYTES = 16 * 1024;
+const DEFAULT_LIFETIME_DAYS = 30;
+const MAX_LIFETIME_DAYS = 365;
+const DEFAULT_OVERLAP_HOURS = 24;
+const MAX_OVERLAP_HOURS = 168;
+const DEFAULT_PAGE = 50;
+const MAX_PAGE = 200;
+
+/** It names the Account object and stands in the ledger. */
+const owner = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._@:+/-]{0,127}$/,
+    "1 to 128 letters, digits and . _ @ : + / -, a letter or digit first",
+  );
+const label = z.string().regex(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters, no control characters");
+const keyId = z.string().regex(/^key_[A-Za-z0-9_-]{1,64}$/, "the id of a key: key_…");
+
+const grant = z.strictObject({
+  owner,
+  tier: z.string().default("default"),
+  scopes: z
+    .array(z.enum(SCOPES))
+    .min(1, "at least one scope")
+    .transform((named) => SCOPES.filter((scope) => named.includes(scope))),
+  label,
+  expiresInDays: z.number().int().min(1).max(MAX_LIFETIME_DAYS).default(DEFAULT_LIFETIME_DAYS),
+});
+export type Grant = z.infer<typeof grant>;
+
+const rotation = z.strictObject({
+  overlapHours: z.number().min(0).max(MAX_OVERLAP_HOURS).default(DEFAULT_OVERLAP_HOURS),
+});
+
+const filter = z.strictObject({
+  owner: owner.optional(),
+  state: z.enum(API_KEY_STATES).optional(),
+  after: keyId.optional(),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+});
+
+/**
+ * The body of `POST /admin/keys`.
+ *
+ * @param tiers those of the catalog
+ * @throws Problem `invalid_value` naming the field, or what reading the body throws
+ */
+export async function grantOf(request: Request, tiers: Readonly<Record<string, unknown>>): Promise<Grant> {
+  const { document } = await readJson(request, MAX_BODY_BYTES);
+  const asked = checked(grant, document);
+  if (!Object.hasOwn(tiers, asked.tier))
+    throw wrong("tier", `the catalog has no such tier; it has ${Object.keys(tiers).join(", ")}`);
+  return asked;
+}
+
+/**
+ * The body of `POST /admin/keys/{id}/rotate`, which may be left out.
+ *
+ * @throws Problem `invalid_value` naming the field, or what reading the body throws
+ */
+export async function overlapMsOf(request: Request): Promise<number> {
+  const document = request.body === null ? {} : (await readJson(request, MAX_BODY_BYTES)).document;
+  return checked(rotation, document).overlapHours * 3_600_000;
+}
+
+/**
+ * The query of `GET /admin/keys`.
+ *
+ * @throws Problem `invalid_value` naming the parameter
+ */
+export function filterOf(url: string): ApiKeyFilter {
+  const query = new URL(url).searchParams;
+  for (const name of query.keys()) if (query.getAll(name).length > 1) throw wrong(name, "stands there twice");
+  const { owner = null, state = null, after = null, limit } = checked(filter, Object.fromEntries(query));
+  return { owner, state, after, limit };
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  if (issue?.code === "unrecognized_keys") throw wrong(issue.keys[0] ?? "", "there is no such field");
+  throw wrong(issue?.path.join(".") || "the body", issue?.message ?? "is wrong");
+}
+
+function wrong(field: string, reason: string): Problem {
+  const name = field.slice(0, 64);
+  return new Problem("invalid_value", { param: name, message: `${name}: ${reason}` });
+}

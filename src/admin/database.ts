@@ -1,0 +1,26 @@
+/** Asking Postgres for an administrator who waits: an answer, or 503 within a second. */
+import type { KnownCall } from "#src/ingress/call.ts";
+import { inSession, type Session } from "#src/postgres/session.ts";
+import { Problem } from "#src/problem.ts";
+
+/** With the rest of the request, less than a second. */
+const ANSWER_WITHIN_MS = 800;
+const RETRY_AFTER_S = 5;
+/** SQLSTATE classes of statements that are wrong: 22 data, 23 integrity, 42 syntax or access. Not the database's state. */
+const OUR_FAULT = /^(22|23|42)/;
+
+/**
+ * Runs work on a connection of its own.
+ *
+ * @throws Problem `unavailable` when the database cannot be reached or is late; whatever else the work throws
+ */
+export async function askDatabase<T>({ env }: KnownCall, work: (session: Session) => Promise<T>): Promise<T> {
+  try {
+    return await inSession(env.HYPERDRIVE.connectionString, work, { withinMs: ANSWER_WITHIN_MS });
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
+    if (cause instanceof Error && "code" in cause && OUR_FAULT.test(String(cause.code))) throw cause;
+    const message = "The database cannot be reached. Try again; callers are served meanwhile.";
+    throw new Problem("unavailable", { message, retryAfterS: RETRY_AFTER_S, cause });
+  }
+}
