@@ -4,6 +4,7 @@
  */
 import { Hono } from "hono";
 import { issueKey, listKeys, revokeKey, rotateKey } from "./admin/api-keys.ts";
+import { auditPage } from "./admin/audit.ts";
 import { fleetPage } from "./admin/fleet.ts";
 import { purgeKeys } from "./admin/issuer-keys.ts";
 import type { Env } from "./env.ts";
@@ -40,6 +41,7 @@ export const ROUTES: readonly RouteEntry[] = [
   // A model's name may hold slashes.
   { method: "GET", path: "/v1/models/:parameter{.+}", need: "models", answer: getModel },
   { method: "GET", path: "/admin/fleet", need: "admin", answer: fleetPage },
+  { method: "GET", path: "/admin/audit", need: "admin", answer: auditPage },
   { method: "DELETE", path: "/admin/issuer-keys", need: "admin", answer: purgeKeys },
   { method: "GET", path: "/admin/keys", need: "admin", answer: listKeys },
   { method: "POST", path: "/admin/keys", need: "admin", answer: issueKey },

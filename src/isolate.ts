@@ -7,12 +7,14 @@ import { type CatalogMemory, newCatalogMemory } from "./catalog/load.ts";
 import type { Env } from "./env.ts";
 import { newSnapshotMemory, type SnapshotMemory } from "./fleet/snapshot.ts";
 import type { Penalties } from "./ingress/guard.ts";
+import { type Denials, newDenials } from "./ingress/record.ts";
 
 export type Isolate = {
   readonly catalog: CatalogMemory;
   readonly fleet: SnapshotMemory;
   readonly auth: AuthMemory;
   readonly penalties: Penalties;
+  readonly denials: Denials;
 };
 
 const isolates = new WeakMap<object, Isolate>();
@@ -26,6 +28,7 @@ export function isolateOf(env: Env): Isolate {
     fleet: newSnapshotMemory(),
     auth: newAuthMemory(),
     penalties: new Map(),
+    denials: newDenials(),
   };
   isolates.set(env, fresh);
   return fresh;

@@ -15,6 +15,8 @@ export type CatalogReading = {
   readonly refused: readonly CatalogProblem[];
   /** False when KV could not be asked: the catalog is then the bundled one, whatever the operator's says. */
   readonly reached: boolean;
+  /** What was read, to the letter: the document in KV, or else the bundled one; null when KV could not be asked. */
+  readonly document: string | null;
 };
 
 /** An isolate's copy. Values only: see the platform's rule on promises across requests. */
@@ -32,11 +34,11 @@ export async function readCatalog(kv: Pick<KVNamespace, "get">): Promise<Catalog
     console.error(JSON.stringify({ at: "catalog.read", cause: String(cause) }));
     return undefined;
   });
-  if (stored === undefined) return { catalog: bundledCatalog(), refused: [], reached: false };
-  if (stored === null) return { catalog: bundledCatalog(), refused: [], reached: true };
-  const parsed = parseCatalog(asJson(stored));
-  if (parsed.kind === "valid") return { catalog: parsed.catalog, refused: [], reached: true };
-  return { catalog: bundledCatalog(), refused: parsed.problems, reached: true };
+  if (stored === undefined) return { catalog: bundledCatalog(), refused: [], reached: false, document: null };
+  const document = stored ?? JSON.stringify(bundled);
+  const parsed = parseCatalog(asJson(document));
+  if (parsed.kind === "valid") return { catalog: parsed.catalog, refused: [], reached: true, document };
+  return { catalog: bundledCatalog(), refused: parsed.problems, reached: true, document };
 }
 
 /**

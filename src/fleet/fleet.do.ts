@@ -7,6 +7,7 @@ import { readCatalog } from "#src/catalog/load.ts";
 import type { Catalog } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import { reach } from "#src/upstream/reach.ts";
+import { CatalogLoads } from "./catalog-loads.ts";
 import { type HostHealth, type HostState, NEVER_PROBED, observe } from "./health.ts";
 import { probe } from "./probe.ts";
 
@@ -25,6 +26,7 @@ export class Fleet extends DurableObject<Env> {
   /** The last good one, which neither an outage of KV nor an invalid document replaces. */
   #catalog: Catalog | null = null;
   #keysEpoch: number;
+  readonly #loads: CatalogLoads;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -36,6 +38,7 @@ export class Fleet extends DurableObject<Env> {
     );
     const [epoch] = ctx.storage.sql.exec<{ keys: number }>("SELECT keys FROM epoch").toArray();
     this.#keysEpoch = epoch?.keys ?? 0;
+    this.#loads = new CatalogLoads(ctx.storage.sql, env.USAGE);
   }
 
   /** What is known of every host. The first call of a pool's life starts the probes. */
@@ -67,9 +70,10 @@ export class Fleet extends DurableObject<Env> {
   /** Never throws; the next alarm is set before anything can fail. */
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + PROBE_EVERY_MS);
-    const { catalog, refused, reached } = await readCatalog(this.env.KV);
-    if (reached && refused.length === 0) this.#catalog = catalog;
+    const reading = await readCatalog(this.env.KV);
+    if (reading.reached && reading.refused.length === 0) this.#catalog = reading.catalog;
     if (this.#catalog !== null) await this.#probeAll(this.#catalog);
+    await this.#loads.note(reading, Date.now());
   }
 
   async #probeAll(catalog: Catalog): Promise<void> {

@@ -15,6 +15,7 @@ import { noteProblem, writeLogLine } from "#src/metrics/log-line.ts";
 import { asProblem, Problem, problemResponse } from "#src/problem.ts";
 import { type Call, type KnownCall, mintRequestId, plainHeader } from "./call.ts";
 import { countRefusal, guard, type Rate } from "./guard.ts";
+import { recordDenial } from "./record.ts";
 
 type Open = { readonly need: "none"; readonly answer: (call: Call) => Promise<Response> };
 type Guarded = {
@@ -82,10 +83,25 @@ async function answer(arrived: Arrived, route: RouteEntry, parameter: string): P
   const call: Call = { ...arrived, catalog };
   if (route.need === "none") return route.answer(call);
 
-  const principal = await known(call, route);
+  const principal = await known(call, route).catch(noteDenial(call, route));
   arrived.log.userId = principal.userId;
-  if (!permits(principal, { scope: route.need })) throw new Problem("insufficient_permissions");
-  return route.answer({ ...call, principal }, parameter);
+  const knownCall: KnownCall = { ...call, principal };
+  return permitted(knownCall, route, parameter).catch(noteDenial(knownCall, route));
+}
+
+/** The policy, and then the route's own conductor, which may deny too. */
+async function permitted(call: KnownCall, route: Guarded, parameter: string): Promise<Response> {
+  if (!permits(call.principal, { scope: route.need })) throw new Problem("insufficient_permissions");
+  return route.answer(call, parameter);
+}
+
+/** Passes on what was thrown; a denial leaves its trace. */
+function noteDenial(call: Call | KnownCall, route: RouteEntry): (thrown: unknown) => never {
+  return (thrown) => {
+    if (thrown instanceof Problem && (thrown.status === 401 || thrown.status === 403))
+      recordDenial(call, route.path, thrown);
+    throw thrown;
+  };
 }
 
 /** The caller, by its credential. A refused one counts against the address that sent it. */

@@ -15,7 +15,8 @@ const CLOSE_WITHIN_MS = 100;
  * Runs work on a fresh connection and closes it.
  *
  * @param withinMs how long connecting and the work may take together
- * @throws what `pg` throws, and what the work throws
+ * @throws what `pg` throws, and what the work throws; an Error when it takes too long, and whether what was under way
+ *   then took effect is not known
  */
 export async function inSession<T>(
   connectionString: string,
