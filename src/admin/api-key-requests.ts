@@ -4,6 +4,7 @@ import { SCOPES } from "#src/auth/principal.ts";
 import { readJson } from "#src/ingress/body.ts";
 import { API_KEY_STATES, type ApiKeyFilter } from "#src/postgres/api-keys.ts";
 import { Problem } from "#src/problem.ts";
+import { queryOf } from "./query.ts";
 
 const MAX_BODY_BYTES = 16 * 1024;
 const DEFAULT_LIFETIME_DAYS = 30;
@@ -12,6 +13,8 @@ const DEFAULT_OVERLAP_HOURS = 24;
 const MAX_OVERLAP_HOURS = 168;
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
+/** A field that does not exist is named in the refusal, but not at any length. */
+const LONGEST_NAME = 64;
 
 /** It names the Account object and stands in the ledger. */
 const owner = z
@@ -42,8 +45,14 @@ const rotation = z.strictObject({
 const filter = z.strictObject({
   owner: owner.optional(),
   state: z.enum(API_KEY_STATES).optional(),
-  after: keyId.optional(),
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+  /** What `next` said of the page before: the id of its last key. */
+  cursor: keyId.optional(),
+  limit: z
+    .string()
+    .regex(/^[1-9]\d{0,2}$/, `a number from 1 to ${MAX_PAGE}`)
+    .transform(Number)
+    .refine((limit) => limit <= MAX_PAGE, `a number from 1 to ${MAX_PAGE}`)
+    .default(DEFAULT_PAGE),
 });
 
 /**
@@ -76,10 +85,8 @@ export async function overlapMsOf(request: Request): Promise<number> {
  * @throws Problem `invalid_value` naming the parameter
  */
 export function filterOf(url: string): ApiKeyFilter {
-  const query = new URL(url).searchParams;
-  for (const name of query.keys()) if (query.getAll(name).length > 1) throw wrong(name, "stands there twice");
-  const { owner = null, state = null, after = null, limit } = checked(filter, Object.fromEntries(query));
-  return { owner, state, after, limit };
+  const { owner = null, state = null, cursor = null, limit } = queryOf(filter, url);
+  return { owner, state, after: cursor, limit };
 }
 
 function checked<T>(schema: z.ZodType<T>, value: unknown): T {
@@ -91,6 +98,6 @@ function checked<T>(schema: z.ZodType<T>, value: unknown): T {
 }
 
 function wrong(field: string, reason: string): Problem {
-  const name = field.slice(0, 64);
+  const name = field.slice(0, LONGEST_NAME).toWellFormed();
   return new Problem("invalid_value", { param: name, message: `${name}: ${reason}` });
 }

@@ -55,8 +55,8 @@ export async function listKeys(call: KnownCall): Promise<Response> {
   const rows = await askDatabase(call, (session) =>
     listApiKeys(session, { ...filter, limit: filter.limit + 1 }, Date.now()),
   );
-  const keys = rows.slice(0, filter.limit);
-  return Response.json({ keys: keys.map(shown), next: rows.length > keys.length ? (keys.at(-1)?.id ?? null) : null });
+  const data = rows.slice(0, filter.limit);
+  return Response.json({ data: data.map(shown), next: rows.length > data.length ? (data.at(-1)?.id ?? null) : null });
 }
 
 /**
