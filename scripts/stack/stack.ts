@@ -108,7 +108,7 @@ async function bringUp(plan: Plan): Promise<{ stack: StackFile; keys: IssuerKeys
   const hosts = await lab();
 
   const served = wanted.catalogFile === null ? onLab(catalog, hosts) : catalog;
-  const apiKey = await localApiKey(state, secret, Date.now());
+  const apiKey = await localApiKey(state, secret, databaseUrl, Date.now());
   const worker = async () => {
     await fillKv(supervisor, state, {
       catalog: JSON.stringify(served),
