@@ -5,7 +5,7 @@
 import type { JSONWebKeySet, JWK } from "jose";
 import { z } from "zod";
 
-const MAX_KEYS = 32;
+export const MAX_KEYS = 32;
 /** NIST SP 800-131A: RSA below 2048 bits is disallowed. */
 const MIN_RSA_BITS = 2_048;
 /** An exponent below 65537 has a history of attacks (FIPS 186-5, A.1.1). */
@@ -53,7 +53,8 @@ function bits(base64url: string | undefined): number {
 }
 
 function integer(base64url: string | undefined): bigint {
-  if (base64url === undefined || !/^[A-Za-z0-9_-]+$/.test(base64url)) return 0n;
+  // A text of 4n + 1 characters is no base64: decoding it would throw, and take the good keys beside it along.
+  if (base64url === undefined || !/^[A-Za-z0-9_-]+$/.test(base64url) || base64url.length % 4 === 1) return 0n;
   const hex = Array.from(atob(base64url.replaceAll("-", "+").replaceAll("_", "/")), (character) =>
     character.charCodeAt(0).toString(16).padStart(2, "0"),
   ).join("");
