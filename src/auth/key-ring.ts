@@ -6,7 +6,7 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { readBounded } from "#src/bytes.ts";
-import { usableKeys } from "./key-set.ts";
+import { MAX_KEYS, usableKeys } from "./key-set.ts";
 
 /** A key that the issuer withdrew is refused within ten minutes, while the issuer answers: half a minute is for asking. */
 const FRESH_FOR_MS = 9.5 * 60_000;
@@ -30,7 +30,7 @@ export type KeyRing = {
   epoch: number;
   attemptedAtMs: number;
   attempting: boolean;
-  /** KV was asked for a copy, so that it is asked once. */
+  /** KV has said what it has, so that it need not be asked again. */
   copyRead: boolean;
 };
 
@@ -61,7 +61,8 @@ export type KeysInHand = { readonly keys: JWTVerifyGetKey; readonly hasKid: bool
  * @returns null when nothing usable is in hand and the issuer does not answer
  */
 export async function keysFor(ring: KeyRing, kid: string, world: KeyRingWorld): Promise<KeysInHand | null> {
-  if (ring.epoch !== world.epoch) forget(ring, world.epoch);
+  // Only forwards: a request that read the epoch before others heard of the purge must not bring the old one back.
+  if (world.epoch > ring.epoch) forget(ring, world.epoch);
   if (ring.keys === null && !ring.copyRead) await adoptCopy(ring, world);
   const ageMs = world.now() - ring.fetchedAtMs;
   const refreshAfterMs = REFRESH_AFTER_MS.least + world.random() * REFRESH_AFTER_MS.spread;
@@ -78,17 +79,19 @@ function forget(ring: KeyRing, epoch: number): void {
   ring.kids = new Set();
   ring.fetchedAtMs = Number.NEGATIVE_INFINITY;
   ring.attemptedAtMs = Number.NEGATIVE_INFINITY;
+  ring.attempting = false;
   ring.copyRead = false;
   ring.epoch = epoch;
 }
 
 /** Asks the issuer, or waits for whoever is asking, or lets it be while it was asked just now. */
 async function ask(ring: KeyRing, kid: string, world: KeyRingWorld): Promise<void> {
-  if (isAttempting(ring, world)) {
-    while (isAttempting(ring, world) && !ring.kids.has(kid)) await scheduler.wait(WATCH_EVERY_MS);
-    return;
+  while (isAttempting(ring, world)) {
+    if (ring.kids.has(kid)) return;
+    await scheduler.wait(WATCH_EVERY_MS);
   }
-  if (isCooling(ring, world)) return;
+  // A mark that is still there was left by a request that died: nobody will answer its question.
+  if (isCooling(ring, world) && !ring.attempting) return;
   const work = attempt(ring, world);
   // The question outlives the request that asked it: others are waiting for its outcome.
   world.defer(work);
@@ -120,7 +123,8 @@ async function attempt(ring: KeyRing, world: KeyRingWorld): Promise<void> {
       JSON.stringify({ at: "auth.keys", issuer: ring.issuer, cause: cause instanceof Error ? cause.name : "unknown" }),
     );
   } finally {
-    ring.attempting = false;
+    // After a purge the mark is another question's.
+    if (ring.epoch === epoch) ring.attempting = false;
   }
 }
 
@@ -140,7 +144,10 @@ async function fetchKeySet(issuer: string, fetcher: typeof fetch): Promise<unkno
     fetcher,
     signal,
   );
-  return fetchJson(discovery.parse(configuration).jwks_uri, fetcher, signal);
+  const { jwks_uri } = discovery.parse(configuration);
+  // On the way from an http address anybody could put in a key of their own.
+  if (issuer.startsWith("https:") && !jwks_uri.startsWith("https:")) throw new Error("a key set without TLS");
+  return fetchJson(jwks_uri, fetcher, signal);
 }
 
 async function fetchJson(url: string, fetcher: typeof fetch, signal: AbortSignal): Promise<unknown> {
@@ -159,15 +166,18 @@ const copy = z.object({
   v: z.literal(1),
   epoch: z.number().int(),
   fetchedAtMs: z.number(),
-  keys: z.array(z.unknown()),
+  keys: z.array(z.unknown()).max(MAX_KEYS),
 });
 
-async function adoptCopy(ring: KeyRing, { kv, epoch }: KeyRingWorld): Promise<void> {
+async function adoptCopy(ring: KeyRing, { kv }: KeyRingWorld): Promise<void> {
+  const stored: unknown = await kv.get(`jwks:${ring.issuer}`, { type: "json", cacheTtl: 60 }).catch(() => undefined);
+  // Not marked before it is read: the request that reads may die, and KV may be back for the next one.
+  if (stored === undefined) return;
   ring.copyRead = true;
-  const stored: unknown = await kv.get(`jwks:${ring.issuer}`, { type: "json", cacheTtl: 60 }).catch(() => null);
   const parsed = copy.safeParse(stored);
-  // Checked anew: what lies in a store is not what was put there until it is seen to be.
-  if (parsed.success && parsed.data.epoch === epoch && ring.keys === null) {
+  // Checked anew: what lies in a store is not what was put there until it is seen to be. By the ring's epoch as it is
+  // now: a purge may have come while it was read.
+  if (parsed.success && parsed.data.epoch === ring.epoch && ring.keys === null) {
     hold(ring, usableKeys({ keys: parsed.data.keys }), parsed.data.fetchedAtMs);
   }
 }
