@@ -10,12 +10,23 @@ const COPY_FOR_MS = 2_000;
 const STALE_AFTER_MS = 4_000;
 /** Waited for this long; then the old copy, or none, has to do. */
 const WAITED_FOR_MS = 1_000;
+/** How often a waiting request looks whether the question, which may be another one's, has been answered. */
+const WATCH_EVERY_MS = 5;
 
-export type SnapshotMemory = { snapshot: FleetSnapshot; askedAtMs: number };
+export type SnapshotMemory = {
+  snapshot: FleetSnapshot;
+  askedAtMs: number;
+  /** When the question was asked that the snapshot answers. */
+  answeredAtMs: number;
+  /** The question under way is one that is waited for. */
+  awaited: boolean;
+};
 
 export const newSnapshotMemory = (): SnapshotMemory => ({
   snapshot: { states: {}, nextProbeAtMs: 0, keysEpoch: 0 },
   askedAtMs: Number.NEGATIVE_INFINITY,
+  answeredAtMs: Number.NEGATIVE_INFINITY,
+  awaited: false,
 });
 
 /**
@@ -30,19 +41,28 @@ export async function currentSnapshot(
   nowMs: number,
   defer: (work: Promise<void>) => void,
 ): Promise<FleetSnapshot> {
-  if (nowMs - memory.askedAtMs < COPY_FOR_MS) return memory.snapshot;
-  const stale = nowMs - memory.askedAtMs >= STALE_AFTER_MS;
-  memory.askedAtMs = nowMs;
-  const refreshed = refresh(memory, ask);
-  if (stale) await Promise.race([refreshed, scheduler.wait(WAITED_FOR_MS)]);
-  defer(refreshed);
+  if (nowMs - memory.askedAtMs >= COPY_FOR_MS) {
+    memory.awaited = nowMs - memory.askedAtMs >= STALE_AFTER_MS;
+    memory.askedAtMs = nowMs;
+    defer(refresh(memory, ask, nowMs));
+  }
+  // Also where another request asked: of two that come together, the second would go by what is long over.
+  for (let waitedMs = 0; memory.awaited && waitedMs < WAITED_FOR_MS; waitedMs += WATCH_EVERY_MS)
+    await scheduler.wait(WATCH_EVERY_MS);
+  memory.awaited = false;
   return memory.snapshot;
 }
 
-async function refresh(memory: SnapshotMemory, ask: () => Promise<FleetSnapshot>): Promise<void> {
+async function refresh(memory: SnapshotMemory, ask: () => Promise<FleetSnapshot>, nowMs: number): Promise<void> {
   try {
-    memory.snapshot = await ask();
+    const snapshot = await ask();
+    // One that was long on its way may come after a later one.
+    if (nowMs < memory.answeredAtMs) return;
+    memory.snapshot = snapshot;
+    memory.answeredAtMs = nowMs;
   } catch (cause) {
     console.error(JSON.stringify({ at: "fleet.snapshot", cause: String(cause) }));
+  } finally {
+    if (memory.askedAtMs === nowMs) memory.awaited = false;
   }
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
 import { currentSnapshot, newSnapshotMemory } from "#src/fleet/snapshot.ts";
 
@@ -77,4 +77,65 @@ describe("a fleet that does not", () => {
     seen.isHung = true;
     expect(await currentSnapshot(memory, ask, 0, () => undefined)).toEqual(NOTHING);
   });
+});
+
+describe("a purge of keys is heard within 5 s", () => {
+  const purged = (keysEpoch: number): FleetSnapshot => ({ ...NOTHING, keysEpoch });
+
+  /** A fleet whose answers come when the test says so. */
+  function slowFleet() {
+    const answers: ((snapshot: FleetSnapshot) => void)[] = [];
+    const ask = () => new Promise<FleetSnapshot>((resolve) => answers.push(resolve));
+    const memory = newSnapshotMemory();
+    const epochAt = async (nowMs: number) => (await currentSnapshot(memory, ask, nowMs, () => undefined)).keysEpoch;
+    return { answers, epochAt };
+  }
+
+  test("also by the second of two requests that wake an isolate together", async () => {
+    const { answers, epochAt } = slowFleet();
+    const cold = epochAt(0);
+    answers[0]?.(purged(1));
+    expect(await cold).toBe(1);
+    const woken = [epochAt(3_600_000), epochAt(3_600_000), epochAt(3_600_001)];
+    await scheduler.wait(20);
+    answers[1]?.(purged(2));
+    expect(await Promise.all(woken)).toEqual([2, 2, 2]);
+    expect(answers).toHaveLength(2);
+  });
+
+  test("while requests flow, after 4 s at the latest", async () => {
+    const { answers, epochAt } = slowFleet();
+    const cold = epochAt(0);
+    answers[0]?.(purged(0));
+    await cold;
+    // The purge happens now; the copy is just young enough to be served once more, and renewed behind it.
+    expect(await epochAt(3_999)).toBe(0);
+    answers[1]?.(purged(1));
+    await scheduler.wait(0);
+    expect(await epochAt(4_000)).toBe(1);
+  });
+
+  test("an answer that comes after a later one does not bring the past back", async () => {
+    const { answers, epochAt } = slowFleet();
+    const cold = epochAt(0);
+    answers[0]?.(purged(0));
+    await cold;
+    await epochAt(2_000);
+    await epochAt(4_000);
+    answers[2]?.(purged(1));
+    await scheduler.wait(0);
+    answers[1]?.(purged(0));
+    await scheduler.wait(0);
+    expect(await epochAt(4_001)).toBe(1);
+  });
+});
+
+test("a fleet that hangs holds nobody while requests flow", async () => {
+  const { at, seen } = isolate();
+  await at(0);
+  seen.isHung = true;
+  const waited = vi.spyOn(scheduler, "wait");
+  for (let nowMs = 1_000; nowMs <= 20_000; nowMs += 1_000) expect(await at(nowMs)).toBe(1);
+  expect(waited).not.toHaveBeenCalled();
+  waited.mockRestore();
 });
