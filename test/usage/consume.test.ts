@@ -2,7 +2,8 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { inSession } from "#src/postgres/session.ts";
 import { consume } from "#src/usage/consume.ts";
-import type { InferenceEvent } from "#src/usage/event.ts";
+import type { AuditEvent, InferenceEvent } from "#src/usage/event.ts";
+import { auditWith } from "#test/support/audit-events.ts";
 import { eventWith } from "#test/support/events.ts";
 import wranglerToml from "../../wrangler.toml?raw";
 
@@ -39,12 +40,17 @@ async function deliver(sent: readonly Sent[], database = env.HYPERDRIVE.connecti
   };
 }
 
-async function ledger(events: readonly InferenceEvent[]): Promise<Record<string, unknown>[]> {
-  const text = "SELECT * FROM inference_logs WHERE id = ANY ($1::uuid[])";
+const ledger = (events: readonly InferenceEvent[]) => rowsIn("inference_logs", events);
+const trail = (events: readonly AuditEvent[]) => rowsIn("audit_log", events);
+
+async function rowsIn(table: string, events: readonly { id: string }[]): Promise<Record<string, unknown>[]> {
+  const text = `SELECT * FROM ${table} WHERE id = ANY ($1::uuid[])`;
   const ids = events.map(({ id }) => id);
   const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text, [ids]));
   return rows;
 }
+
+const command = (text: string) => inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text));
 
 describe("what is delivered is in the ledger once", () => {
   test("a batch", async () => {
@@ -77,6 +83,86 @@ describe("what is delivered is in the ledger once", () => {
   });
 });
 
+describe("every kind has its table", () => {
+  test("a mixed batch", async () => {
+    const [inference, audit] = [
+      [eventWith(), eventWith()],
+      [auditWith(), auditWith()],
+    ];
+    const bodies = [...inference, ...audit].map((body) => ({ body }));
+    expect(await deliver(bodies)).toMatchObject({ acked: ["m0", "m1", "m2", "m3"], retried: [] });
+    expect(await ledger(inference)).toHaveLength(2);
+    expect(await trail(audit)).toHaveLength(2);
+  });
+
+  test("an audit event delivered twice, in one batch and in the next, is one row", async () => {
+    const event = auditWith();
+    await deliver([{ body: event }, { body: event }]);
+    expect((await deliver([{ body: event }])).acked).toEqual(["m0"]);
+    expect(await trail([event])).toHaveLength(1);
+  });
+
+  test("one that its table refuses is kept alone, the other kind's rows are written", async () => {
+    await command("ALTER TABLE audit_log ADD CONSTRAINT no_poison CHECK (action <> 'poison')");
+    const [inference, audit] = [eventWith(), auditWith()];
+    try {
+      const verdict = await deliver([{ body: auditWith({ action: "poison" }) }, { body: inference }, { body: audit }]);
+      expect(verdict).toMatchObject({ acked: ["m1", "m2"], retried: ["m0"] });
+    } finally {
+      await command("ALTER TABLE audit_log DROP CONSTRAINT no_poison");
+    }
+    expect(await ledger([inference])).toHaveLength(1);
+    expect(await trail([audit])).toHaveLength(1);
+  });
+
+  test("many at once with the same events in other orders hold nobody up", async () => {
+    const events = Array.from({ length: 40 }, (_, at) => (at % 2 === 0 ? eventWith() : auditWith()));
+    const deliveries = Array.from({ length: 6 }, (_, turn) => {
+      const bodies = turn % 2 === 0 ? events : events.toReversed();
+      return deliver(bodies.map((body) => ({ body })));
+    });
+    for (const { acked } of await Promise.all(deliveries)) expect(acked).toHaveLength(40);
+  });
+
+  // Random, because what repeats is compressed and then fits.
+  const RANDOM = Array.from({ length: 20_000 }, () =>
+    String.fromCodePoint(0x4e00 + Math.floor(Math.random() * 20_000)),
+  );
+  test.each<{ name: string; changed: Partial<AuditEvent>; row: Record<string, unknown> }>([
+    {
+      name: "the time is not cut",
+      changed: { atMs: 1_790_000_000_123 },
+      row: { timestamp: new Date(1_790_000_000_123) },
+    },
+    { name: "NUL", changed: { actor: "a\0b" }, row: { actor: "a\ufffdb" } },
+    { name: "half a surrogate pair", changed: { target: "\ud83d" }, row: { target: "\ufffd" } },
+    { name: "NUL in the detail", changed: { detail: { "x\0": "y\0" } }, row: { detail: { "x\ufffd": "y\ufffd" } } },
+    { name: "an address that is none", changed: { ip: "banana" }, row: { ip: null } },
+    {
+      name: "longer than an index takes",
+      changed: { actor: RANDOM.join("") },
+      row: { actor: RANDOM.slice(0, 512).join("") },
+    },
+    {
+      name: "cut within a pair",
+      changed: { action: `${"x".repeat(511)}🚇` },
+      row: { action: `${"x".repeat(511)}\ufffd` },
+    },
+  ])("nobody keeps out a row by a name: $name", async ({ changed, row }) => {
+    const [odd, good] = [auditWith(changed), auditWith()];
+    expect(await deliver([{ body: odd }, { body: good }])).toMatchObject({ acked: ["m0", "m1"], retried: [] });
+    expect(await trail([odd])).toEqual([expect.objectContaining(row)]);
+    expect(await trail([good])).toHaveLength(1);
+  });
+
+  test("a value that is too long for an index of the ledger is kept alone", async () => {
+    const good = eventWith();
+    const verdict = await deliver([{ body: eventWith({ userId: RANDOM.join("") }) }, { body: good }]);
+    expect(verdict).toMatchObject({ acked: ["m1"], retried: ["m0"] });
+    expect(await ledger([good])).toHaveLength(1);
+  });
+});
+
 describe("what the consumer does not know is kept, and the rest of the batch is written", () => {
   test.each<{ name: string; body: unknown }>([
     { name: "another kind", body: { ...eventWith(), kind: "embedding_stored" } },
@@ -84,6 +170,8 @@ describe("what the consumer does not know is kept, and the rest of the batch is 
     { name: "a missing field", body: { ...eventWith(), userId: undefined } },
     { name: "a negative count", body: { ...eventWith(), promptTokens: -1 } },
     { name: "an id that is no UUID", body: { ...eventWith(), id: "1" } },
+    { name: "an audit event without an actor", body: { ...auditWith(), actor: undefined } },
+    { name: "an audit event with a nested detail", body: { ...auditWith(), detail: { a: { b: 1 } } } },
     { name: "text", body: "hello" },
     { name: "null", body: null },
   ])("$name", async ({ body }) => {
@@ -128,7 +216,6 @@ describe("strings and numbers that Postgres would refuse cost no row, nor their 
   });
 
   test("a row that the database refuses all the same is kept alone", async () => {
-    const command = (text: string) => inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text));
     await command("ALTER TABLE inference_logs ADD CONSTRAINT no_poison CHECK (model <> 'poison')");
     const events = Array.from({ length: 7 }, (_, at) => eventWith(at === 4 ? { model: "poison" } : {}));
     try {
