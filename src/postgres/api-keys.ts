@@ -4,6 +4,7 @@
  */
 import type { Scope } from "#src/auth/principal.ts";
 import type { Session } from "./session.ts";
+import type { Statement } from "./transaction.ts";
 
 /** What an issued key is, before anything happened to it. */
 export type NewApiKey = {
@@ -250,10 +251,6 @@ const TOUCH = `
   UPDATE api_keys k SET last_used_at = greatest(k.last_used_at, locked.at) FROM locked WHERE k.id = locked.id`;
 
 /** Notes when keys were used. Uses may come in any order, and repeatedly; of unknown ids nothing is kept. */
-export async function touchApiKeys(
-  session: Session,
-  uses: readonly { readonly id: string; readonly atMs: number }[],
-): Promise<void> {
-  if (uses.length === 0) return;
-  await session.query(TOUCH, [uses.map(({ id }) => id), uses.map(({ atMs }) => atMs)]);
+export function apiKeysTouch(uses: readonly { readonly id: string; readonly atMs: number }[]): Statement {
+  return { text: TOUCH, values: [uses.map(({ id }) => id), uses.map(({ atMs }) => atMs)] };
 }

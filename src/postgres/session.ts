@@ -40,6 +40,7 @@ export async function inSession<T>(
     return await Promise.race([client.connect().then(() => work(client)), late.promise]);
   } finally {
     clearTimeout(timer);
-    await Promise.race([client.end().catch(() => undefined), scheduler.wait(CLOSE_WITHIN_MS)]);
+    const closed = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS));
+    await Promise.race([client.end().catch(() => undefined), closed]);
   }
 }

@@ -4,6 +4,7 @@
  * repeat and come in any order; the event's id makes that harmless.
  */
 
+import { apiKeysTouch } from "#src/postgres/api-keys.ts";
 import { auditLogInsert } from "#src/postgres/audit-log.ts";
 import { inferenceLogsInsert } from "#src/postgres/inference-logs.ts";
 import { inSession, type Session } from "#src/postgres/session.ts";
@@ -60,7 +61,7 @@ export async function consume(
 /** One transaction for all. Where the database refuses what a row holds, by halves, so that it holds up no other row. */
 async function write(session: Session, known: readonly Known[], nowMs: number): Promise<void> {
   try {
-    await transact(session, "causeway_writer", insertsOf(known, nowMs));
+    await transact(session, "causeway_writer", statementsOf(known, nowMs));
     for (const { delivery } of known) delivery.ack();
   } catch (cause) {
     if (!isAboutARow(cause)) throw cause;
@@ -72,11 +73,16 @@ async function write(session: Session, known: readonly Known[], nowMs: number): 
   }
 }
 
-function insertsOf(known: readonly Known[], nowMs: number): Statement[] {
+function statementsOf(known: readonly Known[], nowMs: number): Statement[] {
   const events = known.map(({ event }) => event);
-  return KINDS.filter((kind) => events.some((event) => event.kind === kind)).map((kind) =>
+  const inserts = KINDS.filter((kind) => events.some((event) => event.kind === kind)).map((kind) =>
     insertOf(kind, events, nowMs),
   );
+  const uses = events.flatMap((event) =>
+    event.kind === "inference" && event.keyId !== null ? [{ id: event.keyId, atMs: event.atMs }] : [],
+  );
+  // Of a key only its newest use is kept, so an event that is delivered again changes nothing.
+  return uses.length === 0 ? inserts : [...inserts, apiKeysTouch(uses)];
 }
 
 function insertOf<K extends Kind>(kind: K, events: readonly UsageEvent[], nowMs: number): Statement {

@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
   type ApiKey,
+  apiKeysTouch,
   deliverApiKey,
   findApiKey,
   insertApiKey,
@@ -11,10 +12,12 @@ import {
   noteTold,
   revokeApiKey,
   rotateApiKey,
-  touchApiKeys,
   withdrawUndelivered,
 } from "#src/postgres/api-keys.ts";
 import { inSession, type Session } from "#src/postgres/session.ts";
+import { transact } from "#src/postgres/transaction.ts";
+import { consume } from "#src/usage/consume.ts";
+import { eventWith } from "#test/support/events.ts";
 
 const NOW_MS = 1_790_000_000_123;
 const DAY_MS = 86_400_000;
@@ -243,7 +246,9 @@ describe("what the edge has to hear", () => {
 });
 
 describe("last used", () => {
-  const touch = (...uses: { id: string; atMs: number }[]) => db((session) => touchApiKeys(session, uses));
+  // With the rights that the consumer has, and no others.
+  const touch = (...uses: { id: string; atMs: number }[]) =>
+    db((session) => transact(session, "causeway_writer", [apiKeysTouch(uses)]));
 
   test("is the newest use, in whatever order uses come", async () => {
     const { id } = await issued();
@@ -258,6 +263,17 @@ describe("last used", () => {
     const { id, revision } = await issued();
     await touch({ id, atMs: NOW_MS });
     expect((await at(id))?.revision).toBe(revision);
+  });
+
+  test("comes with the ledger's rows, also when they are delivered again", async () => {
+    const { id } = await issued();
+    const events = [NOW_MS + 1, NOW_MS + 2].map((atMs) => eventWith({ keyId: id, atMs }));
+    const messages = [...events, eventWith(), eventWith({ keyId: "key_none" })].map((body) => {
+      return { id: body.id, body, attempts: 1, ack: () => undefined, retry: () => undefined };
+    });
+    await consume({ messages }, env.HYPERDRIVE.connectionString, NOW_MS);
+    await consume({ messages: messages.slice(0, 1) }, env.HYPERDRIVE.connectionString, NOW_MS);
+    expect((await at(id))?.lastUsedAt).toEqual(new Date(NOW_MS + 2));
   });
 
   test("batches at once, in opposite order, do not stop one another", async () => {
