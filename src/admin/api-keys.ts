@@ -120,8 +120,9 @@ async function told(call: KnownCall, keys: readonly ApiKey[]): Promise<void> {
 
 function refuseRotation(key: ApiKey | null): never {
   if (key === null) throw new Problem("key_not_found");
-  const message = key.replacedBy === null ? `The key is ${key.state}.` : `The key was replaced by ${key.replacedBy}.`;
-  throw new Problem("key_not_active", { message: `${message} Issue a new one, or rotate one that is active.` });
+  const successor = key.replacedBy === null ? "" : `, and was replaced by ${key.replacedBy}`;
+  const message = `The key is ${key.state}${successor}. Issue a new one, or rotate one that is active.`;
+  throw new Problem("key_not_active", { message });
 }
 
 /** Does the work and records the act, whatever becomes of it. */

@@ -217,11 +217,15 @@ describe("rotating", () => {
     expect(await opens(old.key)).toEqual([401, 401]);
   });
 
-  test("24 hours by default, and no body is needed", async () => {
+  test.each([
+    { name: "no body", body: null },
+    { name: "an empty body", body: new Uint8Array() },
+  ])("24 hours by default: $name", async ({ body }) => {
     const { id } = await issue();
     const response = await exports.default.fetch(`http://x/admin/keys/${id}/rotate`, {
       method: "POST",
       headers: { authorization: `Bearer ${await gateway.issuer.sign(ADMIN)}` },
+      body,
     });
     expect(response.status).toBe(201);
     const { retires_at: retires, changed_at: changed } = (await rowOf(id)) ?? {};
