@@ -25,7 +25,15 @@ const elsewhere = (command: string): string =>
     .replace(
       "npm run --silent token -- default",
       `npm run --silent token -- default --state ${inject("stack").stateDir}`,
-    );
+    )
+    .replace("npm run key --", `npm run --silent key -- --state ${inject("stack").stateDir}`);
+
+/** The same, with a key that there is in the place of the README's. */
+async function onRealKey(command: string): Promise<string> {
+  const issue = "npm run key -- issue --owner readme --scopes models --label readme --json";
+  const { stdout } = await run("bash", ["-c", elsewhere(issue)], { cwd: root });
+  return elsewhere(command.replace(/\bkey_\w+/, JSON.parse(stdout).id));
+}
 
 /** Starts a stack by a command of the README, and ends it. Returns what it printed. */
 async function started(command: string, state: string): Promise<{ printed: string; pasted: string }> {
@@ -66,6 +74,10 @@ describe("every command of the README", () => {
       writeFileSync(file, catalog);
       const { printed } = await started(command.replace("my-catalog.json", file), join(scratch, "own"));
       expect(printed).toMatch(/^ready /m);
+    } else if (command.startsWith("npm run key")) {
+      const { stdout } = await run("bash", ["-c", await onRealKey(command)], { cwd: root });
+      if (/-- (issue|rotate)/.test(command)) expect(stdout).toMatch(/^cw_[\w-]{48}\n$/);
+      else expect(stdout).toMatch(/^key_|^ID +OWNER/);
     } else {
       const { stdout } = await run("bash", ["-c", elsewhere(command)], { cwd: root });
       if (command.includes("/v1/chat")) expect(stdout).toMatch(/data: \[DONE\]\s*$/);
