@@ -87,6 +87,7 @@ describe("commands that are refused", () => {
       }
     })();
     expect(refusal).toBeInstanceOf(Refusal);
+    expect(String(refusal)).toContain("a key itself");
     expect(String(refusal)).not.toContain(key);
   });
 });
