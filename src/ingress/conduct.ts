@@ -133,7 +133,8 @@ async function refuseRetired(env: Env, accountId: string, keyId: string): Promis
 export function doorOf(env: Env, isolate: Call["isolate"], catalog: Catalog, defer: Call["defer"]): Door {
   const { auth } = isolate;
   const tokens = {
-    issuers: [trustedIssuer(env.OIDC_ISSUER, env.OIDC_AUDIENCE), ...catalog.issuers],
+    // The catalog first: it may say more of the issuer that the variables name, and what it says is then meant.
+    issuers: [...catalog.issuers, trustedIssuer(env.OIDC_ISSUER, env.OIDC_AUDIENCE)],
     ringOf: (issuer: string) => ringOf(auth, issuer),
     verified: auth.verified,
     epoch: async () => (await fleetNow(isolate.fleet, env, defer)).keysEpoch,
