@@ -91,6 +91,8 @@ export type ProblemFacts = {
   readonly retryAfterS?: number;
   /** What happened, for the log line only. */
   readonly cause?: unknown;
+  /** What the policy kept from the caller where the answer must not say so. For the audit trail only. */
+  readonly withheld?: string;
 };
 
 /** A refusal or failure that has a place in the table. */

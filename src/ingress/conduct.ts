@@ -98,8 +98,11 @@ async function permitted(call: KnownCall, route: Guarded, parameter: string): Pr
 /** Passes on what was thrown; a denial leaves its trace. */
 function noteDenial(call: Call | KnownCall, route: RouteEntry): (thrown: unknown) => never {
   return (thrown) => {
-    if (thrown instanceof Problem && (thrown.status === 401 || thrown.status === 403))
-      recordDenial(call, route.path, thrown);
+    if (thrown instanceof Problem) {
+      const { withheld } = thrown.facts;
+      if (withheld !== undefined || thrown.status === 401 || thrown.status === 403)
+        recordDenial(call, withheld ?? route.path, thrown);
+    }
     throw thrown;
   };
 }

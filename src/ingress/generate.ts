@@ -15,6 +15,7 @@ import type { InferenceEvent } from "#src/usage/event.ts";
 import { type Asking, answerStreamed, answerWhole, LEASE_NOT_DURABLE } from "./answer.ts";
 import { readJson } from "./body.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
+import { withheld } from "./models.ts";
 import { type Question, questionOf, type Route } from "./question.ts";
 import { settleBehind } from "./settle.ts";
 
@@ -84,7 +85,7 @@ function modelOf(call: KnownCall, question: Question): Model {
   // A model that is not open to the caller looks like one that is not there.
   if (model === undefined || !permits(call.principal, { scope: SCOPE_OF[question.route], model })) {
     const message = `The model ${JSON.stringify(question.model.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
-    throw new Problem("model_not_found", { param: "model", message });
+    throw new Problem("model_not_found", { param: "model", message, ...withheld(model) });
   }
   if (model.kind !== wanted) {
     throw new Problem("unsupported_value", {

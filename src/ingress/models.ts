@@ -1,7 +1,7 @@
 /** The models a caller may name, in OpenAI's shape. Hosts and their names stay inside. */
 import { permits } from "#src/auth/policy.ts";
 import type { Model } from "#src/catalog/schema.ts";
-import { Problem } from "#src/problem.ts";
+import { Problem, type ProblemFacts } from "#src/problem.ts";
 import type { KnownCall } from "./call.ts";
 
 /** `GET /v1/models`: those that are open to the caller. */
@@ -19,8 +19,13 @@ export function getModel({ catalog, principal }: KnownCall, id: string): Respons
   const model = catalog.models.find((candidate) => candidate.id === id);
   // One that is not open to the caller looks like one that is not there.
   if (model === undefined || !permits(principal, { scope: "models", model }))
-    throw new Problem("model_not_found", { param: "model" });
+    throw new Problem("model_not_found", { param: "model", ...withheld(model) });
   return Response.json(describe(model));
+}
+
+/** Tells the audit trail apart a model that is not open from one that is not there. */
+export function withheld(model: Pick<Model, "id"> | undefined): Pick<ProblemFacts, "withheld"> {
+  return model === undefined ? {} : { withheld: `/v1/models/${model.id}` };
 }
 
 /** OpenAI's four members; `created` is a date that means nothing here and must be a number. */

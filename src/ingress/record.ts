@@ -43,9 +43,9 @@ export function recordAct(call: Call | KnownCall, act: Act): void {
 /**
  * Records that a caller was kept from something, unless such events come in floods.
  *
- * @param path the route's pattern, never the caller's own text
+ * @param target the route's pattern or what the policy withheld, never the caller's own text
  */
-export function recordDenial(call: Call | KnownCall, path: string, problem: Problem): void {
+export function recordDenial(call: Call | KnownCall, target: string, problem: Problem): void {
   const { denials } = call.isolate;
   const principal = principalOf(call);
   const crowd = principal === null ? "strangers" : "known";
@@ -55,7 +55,7 @@ export function recordDenial(call: Call | KnownCall, path: string, problem: Prob
   const { cause } = problem.facts;
   recordAct(call, {
     action: "access.denied",
-    target: path,
+    target,
     outcome: "denied",
     detail: {
       code: problem.code,

@@ -3,12 +3,13 @@ import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { app } from "#src/app.ts";
+import { CATALOG_KEY } from "#src/catalog/load.ts";
 import { auditLogInsert } from "#src/postgres/audit-log.ts";
 import { inSession } from "#src/postgres/session.ts";
 import { transact } from "#src/postgres/transaction.ts";
 import type { AuditEvent } from "#src/usage/event.ts";
 import { auditWith } from "#test/support/audit-events.ts";
-import { type Gateway, startGateway } from "#test/support/gateway.ts";
+import { CATALOG, CHAT, type Gateway, startGateway } from "#test/support/gateway.ts";
 
 const ADMIN = { groups: ["ai-admins"], sub: "admin-user" };
 
@@ -182,6 +183,23 @@ test("with the database down it says so, and when to come back, and nothing of w
   expect(JSON.stringify(log.mock.calls)).not.toContain("top-secret");
 });
 
+/** A catalog for one test. */
+function kvWith(document: string): Pick<KVNamespace, "get" | "put"> {
+  const get = ((key: string, options: KVNamespaceGetOptions<"text">) =>
+    key === CATALOG_KEY ? Promise.resolve(document) : env.KV.get(key, options)) as KVNamespace["get"];
+  return { get, put: env.KV.put.bind(env.KV), getWithMetadata: () => undefined } as unknown as KVNamespace;
+}
+
+/** A request as a caller without further roles, to a Worker with these bindings. */
+async function ask(bindings: object, path: string, body?: unknown): Promise<Response> {
+  const headers = { authorization: `Bearer ${await gateway.issuer.sign()}`, "content-type": "application/json" };
+  const init = body === undefined ? { headers } : { method: "POST", headers, body: JSON.stringify(body) };
+  const context = createExecutionContext();
+  const response = await app.fetch(new Request(`http://x${path}`, init), bindings as typeof env, context);
+  await waitOnExecutionContext(context);
+  return response;
+}
+
 describe("what happens is in the trail", () => {
   async function eventually(query: Record<string, string>, requestId: string | null) {
     return vi.waitFor(
@@ -223,4 +241,23 @@ describe("what happens is in the trail", () => {
     const found = await eventually({ action: row.action }, response.headers.get("x-request-id"));
     expect(found).toMatchObject({ ...row, ip: "198.51.100.23" });
   });
+
+  test.each([
+    { name: "asked for", path: "/v1/models/closed", body: undefined },
+    { name: "used", path: "/v1/chat/completions", body: { ...CHAT, model: "closed" } },
+  ])(
+    "a model that is not open to the caller, though the answer says that there is none: $name",
+    async ({ path, body }) => {
+      const [open] = CATALOG.models;
+      const models = [...CATALOG.models, { ...open, id: "closed", allow: { roles: ["ai-admins"] } }];
+      const bindings = { ...env, KV: kvWith(JSON.stringify({ ...CATALOG, models })) };
+      const response = await ask(bindings, path, body);
+      expect(await response.json()).toMatchObject({ error: { code: "model_not_found" } });
+      const found = await eventually({ target: "/v1/models/closed" }, response.headers.get("x-request-id"));
+      expect(found).toMatchObject({ action: "access.denied", outcome: "denied", detail: { code: "model_not_found" } });
+      const missing = await ask(bindings, "/v1/models/none");
+      expect(missing.status).toBe(404);
+      expect(await read({ target: "/v1/models/none" })).toEqual({ data: [], next: null });
+    },
+  );
 });

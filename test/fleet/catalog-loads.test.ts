@@ -2,7 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CATALOG_KEY } from "#src/catalog/load.ts";
-import type { Fleet } from "#src/fleet/fleet.do.ts";
+import { Fleet } from "#src/fleet/fleet.do.ts";
 import { type AuditEvent, auditEvent } from "#src/usage/event.ts";
 
 const sent: AuditEvent[] = [];
@@ -115,9 +115,12 @@ describe("nothing is lost or repeated", () => {
     queue.down = true;
     await round(documentOf("a"));
     await round(documentOf("b"));
-    await evictDurableObject(fleet);
     queue.down = false;
-    await round();
+    await runInDurableObject(fleet, async (_, state) => {
+      const fresh = new Fleet(state, env);
+      tapQueue(fresh);
+      await fresh.alarm();
+    });
     await round();
     expect(sent).toHaveLength(2);
   });

@@ -43,7 +43,7 @@ test.each<{ name: string; laterMs: number; last: number | null }>([
 
 describe("whatever comes, in any order of sources", () => {
   const denials = fc
-    .array(fc.record({ source: fc.constantFrom("a", "b", "c"), gapMs: fc.integer({ min: 0, max: 4_000 }) }), {
+    .array(fc.record({ source: fc.constantFrom("a", "b", "c"), gapMs: fc.integer({ min: 0, max: 2_000 }) }), {
       maxLength: 400,
     })
     .map((gaps) => {

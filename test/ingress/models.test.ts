@@ -3,6 +3,7 @@ import type { Principal } from "#src/auth/principal.ts";
 import { parseCatalog } from "#src/catalog/schema.ts";
 import type { KnownCall } from "#src/ingress/call.ts";
 import { getModel, listModels } from "#src/ingress/models.ts";
+import { asProblem, openAiError } from "#src/problem.ts";
 
 const USER: Principal = {
   accountId: "i|u",
@@ -54,7 +55,8 @@ test.each(["", "org", "LARGE", "large ", "__proto__", "costly", "trial"])("none 
   const refused = refusalOf(() => getModel(callBy(), id));
   expect(refused).toMatchObject({ code: "model_not_found", status: 404 });
   // Word for word the same, whether there is one or not.
-  expect(refused).toEqual(refusalOf(() => getModel(callBy(), "no-such-model")));
+  const said = (thrown: unknown) => openAiError(asProblem(thrown));
+  expect(said(refused)).toEqual(said(refusalOf(() => getModel(callBy(), "no-such-model"))));
 });
 
 describe("models that are not for everyone", () => {
