@@ -301,13 +301,28 @@ describe("503 and 500: it is not the caller's fault", () => {
   test("unavailable: the issuer is down and nothing is remembered", async () => {
     const { keys } = gateway.issuer.answers;
     gateway.issuer.answers.keys = () => new Response("down", { status: 500 });
-    const { status, code, headers } = await refusalOf(await withEnv({}, CHAT_PATH, await post()));
+    const nothing = { KV: kv(() => Promise.resolve(null)) };
+    const { status, code, headers } = await refusalOf(await withEnv(nothing, CHAT_PATH, await post()));
     gateway.issuer.answers.keys = keys;
     expect({ status, code, retryAfter: headers.get("retry-after") }).toEqual({
       status: 503,
       code: "unavailable",
       retryAfter: "5",
     });
+  });
+
+  test("but with the keys that another isolate left in KV the door stays open", async () => {
+    await gateway.ask("/v1/models");
+    const { discovery } = gateway.issuer.answers;
+    gateway.issuer.answers.discovery = () => new Response("down", { status: 500 });
+    const { headers = {} } = await post();
+    const response = await vi.waitFor(async () => {
+      const found = await withEnv({}, "/v1/models", { headers });
+      expect(found.status).toBe(200);
+      return found;
+    });
+    gateway.issuer.answers.discovery = discovery;
+    await response.body?.cancel();
   });
 
   test("internal_error: what nobody foresaw, which the log names and the answer does not", async () => {

@@ -3,7 +3,7 @@ import type { Principal } from "#src/auth/principal.ts";
 import { parseCatalog } from "#src/catalog/schema.ts";
 import type { KnownCall } from "#src/ingress/call.ts";
 import { getModel, listModels } from "#src/ingress/models.ts";
-import { asProblem, openAiError } from "#src/problem.ts";
+import { asProblem, problemResponse } from "#src/problem.ts";
 
 const USER: Principal = {
   accountId: "i|u",
@@ -43,20 +43,22 @@ test("one, also by a name with a slash", async () => {
   expect(await getModel(callBy(), "org/small").json()).toEqual(SMALL);
 });
 
-const refusalOf = (act: () => unknown): unknown => {
+/** The response that a caller gets instead. */
+async function refusalOf(id: string): Promise<{ status: number; headers: unknown; body: unknown }> {
   try {
-    return act();
+    getModel(callBy(), id);
   } catch (thrown) {
-    return thrown;
+    const response = problemResponse(asProblem(thrown), "/v1/models", "id");
+    return { status: response.status, headers: [...response.headers], body: await response.json() };
   }
-};
+  throw new Error("it was shown");
+}
 
-test.each(["", "org", "LARGE", "large ", "__proto__", "costly", "trial"])("none of the name %j", (id) => {
-  const refused = refusalOf(() => getModel(callBy(), id));
-  expect(refused).toMatchObject({ code: "model_not_found", status: 404 });
-  // Word for word the same, whether there is one or not.
-  const said = (thrown: unknown) => openAiError(asProblem(thrown));
-  expect(said(refused)).toEqual(said(refusalOf(() => getModel(callBy(), "no-such-model"))));
+test.each(["", "org", "LARGE", "large ", "__proto__", "costly", "trial"])("none of the name %j", async (id) => {
+  const refused = await refusalOf(id);
+  expect(refused).toMatchObject({ status: 404, body: { error: { code: "model_not_found", param: "model" } } });
+  // To the letter the same, whether there is one or not.
+  expect(refused).toEqual(await refusalOf("no-such-model"));
 });
 
 describe("models that are not for everyone", () => {
