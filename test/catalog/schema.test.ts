@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import bundled from "#src/catalog/default.json" with { type: "json" };
-import { parseCatalog } from "#src/catalog/schema.ts";
+import { parseCatalog, trustedIssuer } from "#src/catalog/schema.ts";
 
 const HOST = { id: "gpu", engine: "vllm", reach: { via: "direct", url: "http://127.0.0.1:9101" } };
 const MODEL = { id: "m", served: [{ host: "gpu", as: "org/M" }] };
@@ -61,6 +61,73 @@ test("what is left out has a default", () => {
 test("a URL loses the slash at its end", () => {
   const { hosts } = valid(catalogOf({ host: { reach: { via: "direct", url: "http://h:1/base//" } } }));
   expect(hosts[0]?.reach.url).toBe("http://h:1/base");
+});
+
+describe("issuers and who may what", () => {
+  const SECOND = { issuer: "https://id.example.test/realms/ai/", audience: "causeway" };
+
+  test("an issuer is kept to the letter, with safe defaults", () => {
+    expect(valid(catalogOf({ rest: { issuers: [SECOND] } })).issuers).toEqual([
+      {
+        ...SECOND,
+        algorithms: ["RS256", "ES256", "EdDSA"],
+        maxAge: 86_400,
+        claims: { groups: "groups", tier: "tier" },
+      },
+    ]);
+  });
+
+  test("the issuer of the variables has the same defaults", () => {
+    const [second] = valid(catalogOf({ rest: { issuers: [SECOND] } })).issuers;
+    expect(trustedIssuer(SECOND.issuer, SECOND.audience)).toEqual(second);
+  });
+
+  test.each(["groups", "realm_access.roles", "https://example.com/claims/groups"])("a claim named %s", (groups) => {
+    const { issuers } = valid(catalogOf({ rest: { issuers: [{ ...SECOND, claims: { groups } }] } }));
+    expect(issuers[0]?.claims).toEqual({ groups, tier: "tier" });
+  });
+
+  const issuer = (changed: object) => catalogOf({ rest: { issuers: [{ ...SECOND, ...changed }] } });
+  test.each<{ name: string; json: unknown; path: string }>([
+    { name: "an issuer twice", json: catalogOf({ rest: { issuers: [SECOND, SECOND] } }), path: "issuers.1.issuer" },
+    { name: "an issuer that is no URL", json: issuer({ issuer: "id.example.test" }), path: "issuers.0.issuer" },
+    { name: "an issuer without an audience", json: issuer({ audience: "" }), path: "issuers.0.audience" },
+    ...["HS256", "none", "rs256"].map((algorithm) => ({
+      name: `the algorithm ${algorithm}`,
+      json: issuer({ algorithms: ["RS256", algorithm] }),
+      path: "issuers.0.algorithms.1",
+    })),
+    { name: "no algorithm", json: issuer({ algorithms: [] }), path: "issuers.0.algorithms" },
+    { name: "no maximum age", json: issuer({ maxAge: 0 }), path: "issuers.0.maxAge" },
+    { name: "a path with a hole", json: issuer({ claims: { groups: "a..b" } }), path: "issuers.0.claims.groups" },
+    { name: "a typo in an issuer", json: issuer({ audiences: ["x"] }), path: "issuers.0" },
+    { name: "a role nobody knows", json: catalogOf({ rest: { roles: { root: ["ops"] } } }), path: "roles" },
+    {
+      name: "groups that are no list",
+      json: catalogOf({ rest: { roles: { "ai-admins": "ops" } } }),
+      path: "roles.ai-admins",
+    },
+    {
+      name: "a model for a role nobody knows",
+      json: catalogOf({ model: { allow: { roles: ["root"] } } }),
+      path: "models.0.allow.roles.0",
+    },
+    {
+      name: "a model for a tier that is not there",
+      json: catalogOf({ model: { allow: { tiers: ["basic", "gold"] } } }),
+      path: "models.0.allow.tiers.1",
+    },
+    { name: "a model for nobody", json: catalogOf({ model: { allow: { tiers: [] } } }), path: "models.0.allow.tiers" },
+    { name: "a typo in allow", json: catalogOf({ model: { allow: { role: ["ai-users"] } } }), path: "models.0.allow" },
+    {
+      name: "a model for a tier that every object has",
+      json: catalogOf({ model: { allow: { tiers: ["constructor"] } } }),
+      path: "models.0.allow.tiers.0",
+    },
+  ])("$name is refused", ({ json, path }) => {
+    const parsed = parseCatalog(json);
+    expect(parsed.kind === "invalid" && parsed.problems.map((problem) => problem.path)).toContain(path);
+  });
 });
 
 describe("refused, with the path", () => {
