@@ -158,7 +158,8 @@ const catalog = z
     const modelIds = new Set<string>();
     value.models.forEach(({ id, kind, served, allow }, at) => {
       allow?.tiers?.forEach((tier, index) => {
-        if (!Object.hasOwn(value.tiers, tier)) flag(["models", at, "allow", "tiers", index], `no tier is named ${tier}`);
+        if (!Object.hasOwn(value.tiers, tier))
+          flag(["models", at, "allow", "tiers", index], `no tier is named ${tier}`);
       });
       if (modelIds.has(id)) flag(["models", at, "id"], `the model ${id} is listed twice`);
       modelIds.add(id);
