@@ -79,7 +79,7 @@ export class OpenAiStream implements AnswerStream {
     // The very same bytes go on when nothing was held back, cut or dropped.
     const passedBytes = passed.reduce((bytes, event) => bytes + event.byteLength, 0);
     const untouched = passedBytes === chunk.byteLength && passed.every((event) => event.buffer === chunk.buffer);
-    return untouched ? chunk : concat(...passed);
+    return untouched ? chunk : concat(passed);
   }
 
   #pass(event: Uint8Array): Uint8Array | null {

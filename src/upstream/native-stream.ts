@@ -45,7 +45,7 @@ export class NativeStream implements AnswerStream {
       out.push(...this.#translate(event));
       return !this.#stopped;
     });
-    return out.length === 0 ? null : concat(...out);
+    return out.length === 0 ? null : concat(out);
   }
 
   #translate(event: Uint8Array): Uint8Array[] {
