@@ -54,6 +54,8 @@ export function relay(
   let over = false;
   /** Since when a read has been waiting for the host; null while the host waits for the caller. */
   let waitingSinceMs: number | null = null;
+  /** Waited for the next content before that, over reads that brought none: pings and counts are no tokens. */
+  let waitedMs = 0;
   let heardAtMs = startedAtMs;
   let firstContentAtMs: number | null = null;
 
@@ -97,11 +99,14 @@ export function relay(
           return;
         }
         heardAtMs = now();
+        const { contentPieces } = stream.tally;
         const out = stream.push(part.value);
+        const isContent = stream.tally.contentPieces > contentPieces;
         if (firstContentAtMs === null && stream.hasContent) firstContentAtMs = heardAtMs;
         if (out !== null) controller.enqueue(out);
         if (stream.broken !== null) throw stream.broken;
         if (out === null) continue;
+        waitedMs = isContent ? 0 : waitedMs + heardAtMs - (waitingSinceMs ?? heardAtMs);
         waitingSinceMs = null;
         return;
       }
@@ -115,8 +120,9 @@ export function relay(
     if (firstContentAtMs === null) {
       return nowMs - startedAtMs > deadlines.firstTokenMs ? "The first token did not come within its deadline." : null;
     }
-    const silentMs = nowMs - Math.max(waitingSinceMs, heardAtMs);
-    return silentMs > deadlines.betweenTokensMs ? "The next token did not come within its deadline." : null;
+    return waitedMs + nowMs - waitingSinceMs > deadlines.betweenTokensMs
+      ? "The next token did not come within its deadline."
+      : null;
   };
   const beat = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
     if (over) return;

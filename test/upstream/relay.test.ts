@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Problem } from "#src/problem.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
 import { OpenAiStream } from "#src/upstream/answer-stream.ts";
@@ -304,6 +304,23 @@ describe("heartbeats", () => {
     expect(["", PING]).toContain((await rest()).join("").replace(token("a") + DONE, ""));
   });
 
+  test.each(["left", "complete", "broken"])("leave no timer behind a stream that is %s", async (how) => {
+    vi.useFakeTimers();
+    try {
+      const { reader, rest, say, end } = play();
+      expect(vi.getTimerCount()).toBe(1);
+      if (how === "left") await reader.cancel();
+      else {
+        say(how === "complete" ? DONE : "data: {\n\n");
+        if (how === "complete") end();
+        await rest();
+      }
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("stop with the stream", async () => {
     const { reader, clock, ended, seen } = play();
     await reader.cancel();
@@ -336,6 +353,27 @@ describe("deadlines", () => {
     expect(codeAfter(text, said.join("").replaceAll(PING, ""))).toBe("upstream_timeout");
     expect(await ended).toMatchObject({ kind: "upstream_error", problem: { code: "upstream_timeout" } });
     expect(seen.hungUp).toBe(1);
+  });
+
+  test.each([
+    { name: "a host that only pings", said: PING },
+    {
+      name: "a host that only counts",
+      said: 'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n',
+    },
+    { name: "a host that drips", said: ":" },
+  ])("$name brings no next token", async ({ said }) => {
+    const { say, rest, clock, ended } = play();
+    const all = rest();
+    say(token("a"));
+    await beats(1);
+    for (let turn = 0; turn < 4; turn++) {
+      clock.nowMs += DEADLINES.betweenTokensMs / 3;
+      say(said);
+      await beats(1);
+    }
+    expect(await ended).toMatchObject({ problem: { code: "upstream_timeout" } });
+    expect(codeAfter((await all).join("").replaceAll(PING, ""), token("a"))).toBe("upstream_timeout");
   });
 
   test("the opening counts as waiting for the first token", async () => {
