@@ -376,6 +376,23 @@ describe("deadlines", () => {
     expect(codeAfter((await all).join("").replaceAll(PING, ""), token("a"))).toBe("upstream_timeout");
   });
 
+  test("pings add up only until the next token", async () => {
+    const { say, rest, clock, end } = play();
+    const all = rest();
+    let said = "";
+    for (let turn = 0; turn < 4; turn++) {
+      for (const event of [token("a"), PING]) {
+        said += event;
+        say(event);
+        await beats(2);
+        clock.nowMs += 0.4 * DEADLINES.betweenTokensMs;
+      }
+    }
+    say(DONE);
+    end();
+    expect((await all).join("").replaceAll(PING, "")).toBe(said.replaceAll(PING, "") + DONE);
+  });
+
   test("the opening counts as waiting for the first token", async () => {
     const { rest, clock, ended } = play({ opening: new Promise(() => undefined) });
     const all = rest();
