@@ -1,4 +1,4 @@
-import { base64url, CompactSign, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose";
+import { base64url, CompactSign, exportJWK, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import { newKeyMemory } from "#src/auth/jwks.ts";
 import { type TokenVerdict, verifyToken } from "#src/auth/jwt.ts";
@@ -199,6 +199,16 @@ describe("refused by form", () => {
     const from = { issuer: ISSUER, audience: AUDIENCE, keys: newKeyMemory() };
     expect((await verifyToken(token, from, () => "default", signing.fetcher, NOW_MS)).kind).toBe("refused");
   });
+});
+
+test.each(["RS512", "PS256"])("%s is refused, though the issuer's key could verify it", async (alg) => {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+  const { alg: _, ...jwk } = await exportJWK(publicKey);
+  const signing = await testIssuer(NOW_MS);
+  signing.answers.keys = () => Response.json({ keys: [{ ...jwk, kid: "k1" }] });
+  const token = await new SignJWT(claims).setProtectedHeader({ alg, kid: "k1" }).sign(privateKey);
+  const from = { issuer: ISSUER, audience: AUDIENCE, keys: newKeyMemory() };
+  expect((await verifyToken(token, from, () => "default", signing.fetcher, NOW_MS)).kind).toBe("refused");
 });
 
 test("a token never makes the gateway ask anyone but the issuer", () => {

@@ -36,6 +36,11 @@ describe("documents that are taken", () => {
     { name: "a byte order mark", body: "\ufeff{}", is: {} },
     { name: "the last of two members of a name", body: '{"a":1,"a":2}', is: { a: 2 } },
     { name: "brackets in a string", body: `{"a":"${"[{".repeat(200)}\\""}`, is: { a: `${"[{".repeat(200)}"` } },
+    {
+      name: "brackets after an escaped quote",
+      body: `{"a":"\\"${"[".repeat(200)}"}`,
+      is: { a: `"${"[".repeat(200)}` },
+    },
     { name: "whole surrogate pairs, escaped or not", body: '{"a":"\\ud83d\\ude87🚇"}', is: { a: "🚇🚇" } },
     { name: "the largest double", body: '{"a":1.7976931348623157e308}', is: { a: Number.MAX_VALUE } },
     { name: "a number too small", body: '{"a":1e-999}', is: { a: 0 } },
