@@ -55,6 +55,11 @@ describe("the edges", () => {
     expect(await readBounded(null, 0)).toEqual(new Uint8Array());
   });
 
+  test("a body of the bound's length is whole, one byte more is too long", async () => {
+    expect(await readBounded(bodyOf([new Uint8Array(7), new Uint8Array(3)]).body, 10)).toHaveLength(10);
+    expect(await readBounded(bodyOf([new Uint8Array(7), new Uint8Array(4)]).body, 10)).toBeNull();
+  });
+
   test("the rest of a body that is too long is cancelled unread", async () => {
     const { body, cancelled } = bodyOf(Array.from({ length: 100 }, () => new Uint8Array(10)));
     expect(await readBounded(body, 25)).toBeNull();
