@@ -13,9 +13,12 @@ const modelName = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, "letters, digits, dot, dash, underscore, colon or slash");
 const positiveInt = z.number().int().positive();
 
+/** What no host may be given as its key. */
+const OWN_SECRETS = ["CAUSEWAY_SECRET", "ACCESS_CLIENT_SECRET"];
+
 const httpUrl = z
   .url({ protocol: /^https?$/, error: "an http or https URL" })
-  .refine((text) => !URL.canParse(text) || new URL(text).search === "", "a URL without a query")
+  .refine((text) => !/[?#]/.test(text), "a URL without a query or fragment")
   .transform((text) => text.replace(/\/+$/, ""));
 
 /** How a host is reached. `access` sends a Cloudflare Access service token; `vpc` goes through a Workers VPC binding. */
@@ -40,6 +43,7 @@ const host = z.strictObject({
   keyFrom: z
     .string()
     .regex(/^[A-Z][A-Z0-9_]*$/, "the name of a secret, in capitals")
+    .refine((name) => !OWN_SECRETS.includes(name), "not one of the gateway's own secrets: it would be sent to the host")
     .optional(),
 });
 

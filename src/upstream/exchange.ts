@@ -68,5 +68,5 @@ function isAnswer(response: Response, contentType: string): boolean {
 
 async function refused(response: Response): Promise<Reply<never>> {
   const bytes = await readBounded(response.body, MAX_REFUSAL_BYTES);
-  return refusalOf(response.status, response.headers, new TextDecoder().decode(bytes ?? new Uint8Array(0)));
+  return refusalOf(response.status, response.headers, new TextDecoder().decode(bytes ?? new Uint8Array(0)), Date.now());
 }

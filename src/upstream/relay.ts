@@ -22,7 +22,7 @@ export type RelayEnd =
   | { readonly kind: "upstream_error"; readonly problem: Problem };
 
 export type Deadlines = {
-  /** From now to the first content. */
+  /** From the beginning of the host's answer to the first content. */
   readonly firstTokenMs: number;
   readonly betweenTokensMs: number;
   readonly totalMs: number;
@@ -57,6 +57,8 @@ export function relay(
   /** Waited for the next content before that, over reads that brought none: pings and counts are no tokens. */
   let waitedMs = 0;
   let heardAtMs = startedAtMs;
+  /** When the host began its answer; until then its beginning has deadlines of its own, host by host. */
+  let openedAtMs: number | null = null;
   let firstContentAtMs: number | null = null;
 
   // Nobody else awaits it when the caller leaves before the first read.
@@ -89,6 +91,7 @@ export function relay(
         if (over) return;
         stream = source.stream;
         reader = source.body.getReader();
+        openedAtMs = now();
       }
       for (;;) {
         const part = await reader.read();
@@ -118,7 +121,8 @@ export function relay(
     if (nowMs - startedAtMs > deadlines.totalMs) return "The answer took longer than its deadline.";
     if (waitingSinceMs === null) return null;
     if (firstContentAtMs === null) {
-      return nowMs - startedAtMs > deadlines.firstTokenMs ? "The first token did not come within its deadline." : null;
+      const isLate = openedAtMs !== null && nowMs - openedAtMs > deadlines.firstTokenMs;
+      return isLate ? "The first token did not come within its deadline." : null;
     }
     return waitedMs + nowMs - waitingSinceMs > deadlines.betweenTokensMs
       ? "The next token did not come within its deadline."
@@ -139,7 +143,13 @@ export function relay(
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        const shortest = Math.min(heartbeatMs, deadlines.firstTokenMs, deadlines.betweenTokensMs, deadlines.totalMs);
+        // Twice a beat: a stream that falls silent just after one look is seen by the next, within one beat.
+        const shortest = Math.min(
+          heartbeatMs / 2,
+          deadlines.firstTokenMs,
+          deadlines.betweenTokensMs,
+          deadlines.totalMs,
+        );
         stopHeartbeat = startHeartbeat(shortest, () => beat(controller));
       },
       // The promise must be returned, or pull runs again while a read is on its way.

@@ -345,6 +345,7 @@ describe("deadlines", () => {
       say(event);
       await beats(1);
     }
+    await beats(1);
     clock.nowMs += waitedMs;
     await beats(4);
     expect(seen.settled).toBe(0);
@@ -393,11 +394,14 @@ describe("deadlines", () => {
     expect((await all).join("").replaceAll(PING, "")).toBe(said.replaceAll(PING, "") + DONE);
   });
 
-  test("the opening counts as waiting for the first token", async () => {
-    const { rest, clock, ended } = play({ opening: new Promise(() => undefined) });
+  test("before the host begins its answer only the whole answer's deadline counts: hosts have theirs, one by one", async () => {
+    const { rest, clock, ended, seen } = play({ opening: new Promise(() => undefined) });
     const all = rest();
     await beats(1);
     clock.nowMs += DEADLINES.firstTokenMs + 1;
+    await beats(4);
+    expect(seen.settled).toBe(0);
+    clock.nowMs += DEADLINES.totalMs;
     expect(codeAfter((await all).join("").replaceAll(PING, ""), "")).toBe("upstream_timeout");
     expect(await ended).toMatchObject({ kind: "upstream_error" });
   });
