@@ -52,6 +52,10 @@ describe("documents that are taken", () => {
     expect(read(nested(64))).toBeTypeOf("object");
   });
 
+  test("a prompt of token ids as long as the longest context", () => {
+    expect(read(JSON.stringify({ prompt: Array(131_072).fill(9_999) }))).toHaveProperty("prompt");
+  });
+
   test("10,000 members", () => {
     expect(
       read(JSON.stringify(Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`m${at}`, 0])))),
@@ -91,7 +95,11 @@ describe("documents that are refused", () => {
     { name: "100,000 levels of lists", body: `{"a":${"[".repeat(100_000)}` },
     { name: "100,000 levels, closed", body: nested(100_000) },
     { name: "a million brackets in an odd string", body: `{"a":"\\\\"${"[".repeat(1_000_000)}` },
-    { name: "10,001 members", body: JSON.stringify({ a: Array(10_000).fill(0) }) },
+    {
+      name: "10,001 members",
+      body: JSON.stringify(Object.fromEntries(Array.from({ length: 10_001 }, (_, at) => [`m${at}`, 0]))),
+    },
+    { name: "200,001 elements", body: JSON.stringify({ a: Array(100_000).fill(0), b: Array(100_001).fill(0) }) },
   ])("$name", ({ body }) => {
     expect(read(body)).toBe("invalid_json");
   });
