@@ -1,6 +1,6 @@
 /**
  * The conductor of the inference routes, read from top to bottom: body, question, lease and cache at once, then either
- * the kept answer or a host's. Every admitted request is settled exactly here or in `answer.ts`, whatever happens.
+ * the kept answer or a host's. Every admitted request is settled exactly here or in `answer-*.ts`, whatever happens.
  */
 import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
@@ -10,7 +10,9 @@ import { rateLimitHeaders, refusalHeaders } from "#src/limits/headers.ts";
 import { Problem } from "#src/problem.ts";
 import { cachedEnding } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
-import { type Asking, answerStreamed, answerWhole, LEASE_NOT_DURABLE } from "./answer.ts";
+import { answerStreamed } from "./answer-streamed.ts";
+import { answerWhole } from "./answer-whole.ts";
+import { type Asking, LEASE_NOT_DURABLE } from "./ask-hosts.ts";
 import { readJson } from "./body.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
 import { type Question, questionOf, type Route } from "./question.ts";
