@@ -34,7 +34,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
     ended: end,
     firstContentAtMs,
   } = relay(asked.then(sourceOf), {
-    deadlines: { firstTokenMs: firstToken, betweenTokensMs: betweenTokens, totalMs: total },
+    deadlines: { betweenTokensMs: betweenTokens, totalMs: total },
     hangUp: () => left.abort(),
     now: Date.now,
   });

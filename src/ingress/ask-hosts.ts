@@ -69,6 +69,9 @@ export async function before<T>(ms: number, work: Promise<T>): Promise<T | null>
   }
 }
 
+/** A host that is down comes back with its second good probe, and isolates hear of it 2 s later. */
+const COMEBACK_MS = 12_000;
+
 /** Settles a question that nobody answered, and says why. */
 export function unanswered(
   asking: Asking,
@@ -83,7 +86,7 @@ export function unanswered(
   if (result.kind === "client_left") return new Problem("upstream_error", { cause: "the caller left" });
   const { problem } = result;
   if (problem.code !== "no_healthy_host") return problem;
-  const waitMs = asking.call.isolate.fleet.snapshot.nextProbeAtMs - Date.now();
+  const waitMs = asking.call.isolate.fleet.snapshot.nextProbeAtMs - Date.now() + COMEBACK_MS;
   return new Problem("no_healthy_host", { retryAfterS: Math.max(1, waitMs / 1000) });
 }
 
@@ -124,6 +127,7 @@ export function provenance({ draft, call }: Asking, by: Candidate | null): Recor
 /** Aborted when the caller leaves before the answer begins, or by the relay afterwards. */
 export function leaving(request: Request): AbortController {
   const left = new AbortController();
+  if (request.signal.aborted) left.abort();
   request.signal.addEventListener("abort", () => left.abort());
   return left;
 }

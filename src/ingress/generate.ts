@@ -6,7 +6,7 @@ import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { type Admission, type Lease, limitsOf, requestLease } from "#src/limits/admission.ts";
-import { rateLimitHeaders, refusalHeaders } from "#src/limits/headers.ts";
+import { rateLimitHeaders } from "#src/limits/headers.ts";
 import { Problem } from "#src/problem.ts";
 import { cachedEnding } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
@@ -106,7 +106,7 @@ function leaseOf(admission: Admission): Lease {
   const { standings, retryAfterMs } = admission;
   throw new Problem("rate_limit_exceeded", {
     retryAfterS: retryAfterMs / 1000,
-    headers: { ...rateLimitHeaders(standings), ...refusalHeaders(retryAfterMs) },
+    headers: rateLimitHeaders(standings),
   });
 }
 

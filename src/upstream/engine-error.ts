@@ -16,8 +16,17 @@ const said = z.looseObject({
   type: z.string().nullish().catch(null),
   param: z.string().nullish().catch(null),
 });
+/** FastAPI's own checks, which come before the engine's. */
+const fastApi = z
+  .looseObject({
+    detail: z.array(z.looseObject({ msg: z.string(), loc: z.array(z.union([z.string(), z.number()])) })).min(1),
+  })
+  .transform(({ detail: [first] }) => {
+    const path = first?.loc.filter((step) => step !== "body").join(".") ?? "";
+    return { message: first?.msg ?? "", type: null, param: path === "" ? null : path };
+  });
 /** Older vLLM puts the members at the top level. */
-const envelope = z.union([z.looseObject({ error: said }).transform(({ error }) => error), said]);
+const envelope = z.union([z.looseObject({ error: said }).transform(({ error }) => error), fastApi, said]);
 
 /** An engine's sentence is passed on for the caller's own mistakes, up to this length. */
 const MAX_MESSAGE = 1_000;
