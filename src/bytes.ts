@@ -1,7 +1,7 @@
 /** Joining and bounding bytes. Imports nothing. */
 
 /** Joins pieces into one array; a single piece is returned as it is. */
-export function concat(...pieces: readonly Uint8Array[]): Uint8Array {
+export function concat(pieces: readonly Uint8Array[]): Uint8Array {
   const [only] = pieces;
   if (pieces.length === 1 && only !== undefined) return only;
   const whole = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.byteLength, 0));
@@ -29,5 +29,5 @@ export async function readBounded(
     if (seenBytes > maxBytes) return null;
     pieces.push(piece);
   }
-  return concat(...pieces);
+  return concat(pieces);
 }

@@ -78,6 +78,9 @@ const PROBLEMS = {
   upstream_timeout: { status: 504, type: "server_error", message: "The host did not answer within its deadline." },
 } as const satisfies Record<string, ProblemKind>;
 
+/** openai-node waits out a Retry-After of up to this. */
+const SDK_WAITS_AT_MOST_S = 60;
+
 export type ProblemCode = keyof typeof PROBLEMS;
 
 export type ProblemFacts = {
@@ -143,7 +146,11 @@ export function sseError(problem: Problem): Uint8Array {
 export function problemResponse(problem: Problem, path: string, requestId: string): Response {
   const headers = new Headers(problem.facts.headers);
   const { retryAfterS } = problem.facts;
-  if (retryAfterS !== undefined) headers.set("retry-after", String(Math.max(1, Math.ceil(retryAfterS))));
+  if (retryAfterS !== undefined) {
+    headers.set("retry-after", String(Math.max(1, Math.ceil(retryAfterS))));
+    // An SDK that finds the wait too long does not wait at all, and is refused again.
+    if (retryAfterS > SDK_WAITS_AT_MOST_S) headers.set("x-should-retry", "false");
+  }
   if (path === "/admin" || path.startsWith("/admin/")) {
     headers.set("content-type", "application/problem+json");
     const { status } = problem;

@@ -94,21 +94,30 @@ export class EventSplitter {
   }
 }
 
-/**
- * The data of one event, its lines joined with LF.
- *
- * @param event a whole event as cut by `EventSplitter`
- * @returns null for an event that a client would not dispatch: comments and other fields only
- */
-export function dataOf(event: Uint8Array): string | null {
+export type EventFields = {
+  /** The last `event` field; null for an event without a name of its own. */
+  readonly name: string | null;
+  /** The data lines joined with LF; null for an event that a client would not dispatch: comments and other fields only. */
+  readonly data: string | null;
+};
+
+/** Reads one whole event as cut by `EventSplitter`. */
+export function fieldsOf(event: Uint8Array): EventFields {
   // The decoder drops a leading BOM, as the grammar asks of the stream's first bytes.
   const lines = new TextDecoder().decode(event).split(/\r\n|\r|\n/);
   const data: string[] = [];
+  let name: string | null = null;
   for (const line of lines) {
     if (line === "data") data.push("");
-    if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
+    if (line.startsWith("data:")) data.push(fieldValue(line, "data:"));
+    if (line.startsWith("event:")) name = fieldValue(line, "event:");
   }
-  return data.length === 0 ? null : data.join("\n");
+  return { name, data: data.length === 0 ? null : data.join("\n") };
+}
+
+/** One space behind the colon is not part of the value. */
+function fieldValue(line: string, field: string): string {
+  return line.slice(line[field.length] === " " ? field.length + 1 : field.length);
 }
 
 /** One event with this data, which holds no line break. */

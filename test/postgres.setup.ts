@@ -2,7 +2,7 @@
  * A Postgres of the tests' own, in a folder that goes with it: the same programs, supervision and migrations as
  * `npm start` uses. Its URL is provided as `databaseUrl`, and the Worker under test finds it as its Hyperdrive.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -20,6 +20,8 @@ declare module "vitest" {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), "causeway-test-"));
+  // Others may pass through: run by root, Postgres is another account, and would have to keep its data elsewhere.
+  chmodSync(folder, 0o711);
   const state = openStateDir(join(folder, "state"));
   const supervisor = new Supervisor(state);
   const teardown = async (): Promise<void> => {

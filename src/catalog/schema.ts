@@ -16,9 +16,12 @@ const positiveInt = z.number().int().positive();
 export const ROLES = ["ai-users", "ai-admins", "ai-monitoring"] as const;
 const role = z.enum(ROLES);
 
+/** What no host may be given as its key. */
+const OWN_SECRETS = ["CAUSEWAY_SECRET", "ACCESS_CLIENT_SECRET"];
+
 const httpUrl = z
   .url({ protocol: /^https?$/, error: "an http or https URL" })
-  .refine((text) => !URL.canParse(text) || new URL(text).search === "", "a URL without a query")
+  .refine((text) => !/[?#]/.test(text), "a URL without a query or fragment")
   .transform((text) => text.replace(/\/+$/, ""));
 
 /** How a host is reached. `access` sends a Cloudflare Access service token; `vpc` goes through a Workers VPC binding. */
@@ -43,6 +46,7 @@ const host = z.strictObject({
   keyFrom: z
     .string()
     .regex(/^[A-Z][A-Z0-9_]*$/, "the name of a secret, in capitals")
+    .refine((name) => !OWN_SECRETS.includes(name), "not one of the gateway's own secrets: it would be sent to the host")
     .optional(),
 });
 

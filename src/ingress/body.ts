@@ -9,6 +9,8 @@ import { Problem } from "#src/problem.ts";
 export const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_DEPTH = 64;
 const MAX_MEMBERS = 10_000;
+/** A prompt of token ids fills the longest context there is today (131,072 tokens) and some. */
+const MAX_ELEMENTS = 200_000;
 
 /**
  * Reads and parses the body.
@@ -46,7 +48,7 @@ export function parseDocument(bytes: Uint8Array): JsonObject {
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw wrong("The body must be a JSON object.");
-  inspect(value, { members: 0 });
+  inspect(value, { members: 0, elements: 0 });
   return value as JsonObject;
 }
 
@@ -72,12 +74,18 @@ function refuseDepth(bytes: Uint8Array): void {
 }
 
 /** What JSON.parse lets through and an engine may not: NUL, lone surrogates, numbers beyond what a double holds. */
-function inspect(value: unknown, seen: { members: number }): void {
+function inspect(value: unknown, seen: { members: number; elements: number }): void {
   if (typeof value === "string" && (!value.isWellFormed() || value.includes("\0"))) {
     throw wrong("A string holds a NUL or half a surrogate pair.");
   }
   if (typeof value === "number" && !Number.isFinite(value)) throw wrong("A number is too large.");
   if (typeof value !== "object" || value === null) return;
+  if (Array.isArray(value)) {
+    seen.elements += value.length;
+    if (seen.elements > MAX_ELEMENTS) throw wrong(`The body has more than ${MAX_ELEMENTS} list elements.`);
+    for (const element of value) inspect(element, seen);
+    return;
+  }
   for (const [name, inner] of Object.entries(value)) {
     seen.members++;
     if (seen.members > MAX_MEMBERS) throw wrong(`The body has more than ${MAX_MEMBERS} members.`);

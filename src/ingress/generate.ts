@@ -1,6 +1,6 @@
 /**
  * The conductor of the inference routes, read from top to bottom: body, question, lease and cache at once, then either
- * the kept answer or a host's. Every admitted request is settled exactly here or in `answer.ts`, whatever happens.
+ * the kept answer or a host's. Every admitted request is settled exactly here or in `answer-*.ts`, whatever happens.
  */
 import { refusal } from "#src/auth/authenticate.ts";
 import { permits } from "#src/auth/policy.ts";
@@ -8,11 +8,13 @@ import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { type Admission, type Lease, limitsOf, requestLease } from "#src/limits/admission.ts";
-import { rateLimitHeaders, refusalHeaders } from "#src/limits/headers.ts";
+import { rateLimitHeaders } from "#src/limits/headers.ts";
 import { Problem } from "#src/problem.ts";
 import { cachedEnding } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
-import { type Asking, answerStreamed, answerWhole, LEASE_NOT_DURABLE } from "./answer.ts";
+import { answerStreamed } from "./answer-streamed.ts";
+import { answerWhole } from "./answer-whole.ts";
+import { type Asking, LEASE_NOT_DURABLE } from "./ask-hosts.ts";
 import { readJson } from "./body.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
 import { withheld } from "./models.ts";
@@ -112,7 +114,7 @@ function leaseOf(admission: Admission): Lease {
   const { standings, retryAfterMs } = admission;
   throw new Problem("rate_limit_exceeded", {
     retryAfterS: retryAfterMs / 1000,
-    headers: { ...rateLimitHeaders(standings), ...refusalHeaders(retryAfterMs) },
+    headers: rateLimitHeaders(standings),
   });
 }
 

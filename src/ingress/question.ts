@@ -18,6 +18,9 @@ export type Question = {
   readonly body: JsonObject;
 };
 
+/** Answers to one question: each costs the host as much as a question of its own. */
+const MAX_N = 4;
+
 const count = z.number().int().positive();
 const text = z.string();
 
@@ -28,13 +31,22 @@ const shared = {
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   max_tokens: count.nullish(),
-  n: z.number().int().min(1).max(128).nullish(),
+  n: z.number().int().min(1).max(MAX_N).nullish(),
   stop: z.union([text, z.array(text).max(4)]).nullish(),
   seed: z.number().int().nullish(),
   user: text.nullish(),
 };
 
-const part = z.looseObject({ type: text });
+/** Remote and file URLs in content would be fetched by the host, from inside its network. */
+const dataUrl = z.union([text, z.looseObject({ url: text })]).refine((value) => {
+  return (typeof value === "string" ? value : value.url).startsWith("data:");
+}, "only data: URLs are taken");
+const part = z.looseObject({
+  type: text,
+  image_url: dataUrl.optional(),
+  video_url: dataUrl.optional(),
+  audio_url: dataUrl.optional(),
+});
 const message = z.looseObject({
   role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
   content: z.union([text, z.array(part)]).nullish(),
@@ -86,6 +98,15 @@ const REFUSED = [
   "logits_processors",
   "id_slot",
   "lora",
+  // Work without bound, or many times what the tier's limits count.
+  "best_of",
+  "ignore_eos",
+  "min_tokens",
+  "n_predict",
+  "prompt_logprobs",
+  "return_token_ids",
+  "truncate_prompt_tokens",
+  "documents",
 ] as const;
 
 /**

@@ -4,9 +4,6 @@
  */
 import type { Standing } from "./windows.ts";
 
-/** The SDK waits at most 60 s for a Retry-After and otherwise comes back within 8 s, to be refused again. */
-const SDK_WAITS_AT_MOST_MS = 60_000;
-
 /** Headers for any answer to a request that was counted. */
 export function rateLimitHeaders(standings: readonly Standing[]): Record<string, string> {
   const [shortest] = standings;
@@ -20,9 +17,4 @@ export function rateLimitHeaders(standings: readonly Standing[]): Record<string,
     "x-ratelimit-remaining-requests": String(shortest.remaining),
     "x-ratelimit-reset-requests": `${Math.ceil(shortest.resetMs / 1000)}s`,
   };
-}
-
-/** Further headers for a refusal: whether a retry can help within the time an SDK is willing to wait. */
-export function refusalHeaders(retryAfterMs: number): Record<string, string> {
-  return retryAfterMs > SDK_WAITS_AT_MOST_MS ? { "x-should-retry": "false" } : {};
 }

@@ -4,7 +4,7 @@
  * each chunk that make a cancelled answer's cost exact. Pure; does no I/O.
  */
 import { concat } from "#src/bytes.ts";
-import { dataOf, EventSplitter, EventTooLarge, eventOf } from "#src/sse.ts";
+import { EventSplitter, EventTooLarge, eventOf, fieldsOf } from "#src/sse.ts";
 import { counts, NOTHING_YET, type Tally } from "./tally.ts";
 
 /** Turns an engine's stream into the caller's, and knows what it has cost so far. */
@@ -19,6 +19,12 @@ export interface AnswerStream {
   readonly broken: BrokenStream | EventTooLarge | null;
   /** True once the answer is whole: its last event was seen. What comes after it takes nothing from it. */
   readonly endedWell: boolean;
+  /**
+   * To be asked when the host has ended the stream without the last event.
+   *
+   * @returns what is still owed to the caller when the answer is whole all the same; null when it is not
+   */
+  finish(): Uint8Array | null;
   readonly tally: Tally;
   readonly hasContent: boolean;
 }
@@ -40,9 +46,13 @@ export class OpenAiStream implements AnswerStream {
   readonly #countsByChoice: boolean;
   readonly #events = new EventSplitter();
   readonly #completionTokens = new Map<unknown, number>();
+  /** Choices that were begun and have not said how they ended. */
+  readonly #unfinished = new Set<unknown>();
   #done = false;
   #broken: AnswerStream["broken"] = null;
   #tally: Tally = NOTHING_YET;
+  #usageTold = false;
+  #lastWithUsage: Record<string, unknown> | null = null;
 
   /** @param countsByChoice vLLM's running counts are those of the event's one choice, not of the whole answer */
   constructor(hiding: Hiding, countsByChoice = false) {
@@ -71,40 +81,74 @@ export class OpenAiStream implements AnswerStream {
     if (this.#done) return null;
     const passed: Uint8Array[] = [];
     this.#broken = eachEvent(this.#events, chunk, (event) => {
-      const out = this.#pass(event);
-      if (out !== null) passed.push(out);
+      passed.push(...this.#pass(event));
       return !this.#done;
     });
     if (passed.length === 0) return null;
     // The very same bytes go on when nothing was held back, cut or dropped.
     const passedBytes = passed.reduce((bytes, event) => bytes + event.byteLength, 0);
     const untouched = passedBytes === chunk.byteLength && passed.every((event) => event.buffer === chunk.buffer);
-    return untouched ? chunk : concat(...passed);
+    return untouched ? chunk : concat(passed);
   }
 
-  #pass(event: Uint8Array): Uint8Array | null {
-    const data = dataOf(event);
-    if (data === null) return event;
+  finish(): Uint8Array | null {
+    if (!this.#isWhole || this.#done) return null;
+    this.#done = true;
+    return concat([...this.#owedUsage(), eventOf("[DONE]")]);
+  }
+
+  /** Every choice that was begun has said how it ended. */
+  get #isWhole(): boolean {
+    return this.#tally.finishReason !== null && this.#unfinished.size === 0;
+  }
+
+  #pass(event: Uint8Array): readonly Uint8Array[] {
+    const { name, data } = fieldsOf(event);
+    if (data === null) return [event];
+    if (name === "error") throw new BrokenStream("the engine reported an error");
     if (data.trim() === "[DONE]") {
+      // Some engines say it also after they broke down.
+      if (!this.#isWhole) throw new BrokenStream("the host ended the stream in the middle of the answer");
       this.#done = true;
-      return event;
+      return [...this.#owedUsage(), event];
     }
     const document = parseEvent(data);
     const choices = choicesOf(document);
+    this.#note(document, choices);
+    if (choices.length === 0 && document.usage != null) {
+      this.#usageTold = true;
+      return this.#hiding.usageChunk ? [] : [event];
+    }
+    const { member } = this.#hiding;
+    if (member === null || document[member] == null) return [event];
+    // llama.cpp ends every answer with its timings, asked or not.
+    if (member === "timings" && choices.some((choice) => finishReasonOf(choice) !== null)) return [event];
+    // vLLM writes the member into raw completions even when it has nothing to say.
+    const isNull = member === "usage" && document.object === "text_completion";
+    return [withoutMember(data, document, member, isNull)];
+  }
+
+  #note(document: Record<string, unknown>, choices: readonly Choice[]): void {
+    for (const choice of choices) {
+      if (finishReasonOf(choice) === null) this.#unfinished.add(choice.index);
+      else this.#unfinished.delete(choice.index);
+    }
     this.#tally = {
       ...this.#tally,
       ...this.#counts(document, choices),
       contentPieces: this.#tally.contentPieces + choices.filter(hasContent).length,
       finishReason: choices.map(finishReasonOf).findLast((reason) => reason !== null) ?? this.#tally.finishReason,
     };
-    if (choices.length === 0 && document.usage != null) return this.#hiding.usageChunk ? null : event;
-    const { member } = this.#hiding;
-    if (member === null || document[member] == null) return event;
-    // llama.cpp ends every answer with its timings, asked or not.
-    if (member === "timings" && choices.some((choice) => finishReasonOf(choice) !== null)) return event;
-    // vLLM writes the member into raw completions even when it has nothing to say.
-    const isNull = member === "usage" && document.object === "text_completion";
-    return eventOf(withoutMember(data, member, isNull ? ',"usage":null' : ""));
+    if (document.usage != null) this.#lastWithUsage = document;
+  }
+
+  /** The usage chunk that the caller asked for, where the engine told usage only beside choices, which hid it. */
+  #owedUsage(): readonly Uint8Array[] {
+    if (this.#hiding.usageChunk || this.#usageTold || this.#hiding.member !== "usage" || this.#lastWithUsage === null)
+      return [];
+    this.#usageTold = true;
+    const { id, object, created, model, usage } = this.#lastWithUsage;
+    return [eventOf(JSON.stringify({ id, object, created, model, choices: [], usage }))];
   }
 
   #counts(document: Record<string, unknown>, choices: readonly Choice[]): Partial<Tally> | null {
@@ -181,18 +225,30 @@ function finishReasonOf({ finish_reason: reason }: Choice): string | null {
 }
 
 /**
- * Cuts `,"member":{...}` out of a JSON text without writing the rest anew. Inside a string a quote is escaped, so the
- * text searched for occurs only as a member. Where the engine writes it otherwise, the text stays as it is.
+ * The event without one member of its document. Where the engine writes `,"member":{...}` it is cut out of the text and
+ * the rest stays as it came: inside a string a quote is escaped, so the text searched for occurs only as a member.
  *
- * @param instead stands in its place
+ * @param asNull whether null stands in its place
  */
-export function withoutMember(json: string, member: string, instead = ""): string {
-  const start = json.lastIndexOf(`,"${member}":{`);
-  if (start === -1) return json;
+export function withoutMember(
+  data: string,
+  document: Record<string, unknown>,
+  member: string,
+  asNull: boolean,
+): Uint8Array {
+  const start = data.includes("\n") ? -1 : data.lastIndexOf(`,"${member}":{`);
+  const end = start === -1 ? -1 : endOfObject(data, start);
+  if (end !== -1) return eventOf(data.slice(0, start) + (asNull ? `,"${member}":null` : "") + data.slice(end));
+  const { [member]: _cut, ...rest } = document;
+  return eventOf(JSON.stringify(asNull ? { ...rest, [member]: null } : rest));
+}
+
+/** The position behind the first object that begins after `start`; -1 when it does not end. Counts hold no braces. */
+function endOfObject(json: string, start: number): number {
   let depth = 0;
   for (let at = start; at < json.length; at++) {
     if (json[at] === "{") depth++;
-    if (json[at] === "}" && --depth === 0) return json.slice(0, start) + instead + json.slice(at + 1);
+    if (json[at] === "}" && --depth === 0) return at + 1;
   }
-  return json;
+  return -1;
 }

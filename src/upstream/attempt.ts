@@ -39,12 +39,24 @@ export async function attempt<C, T>(
   ask: (candidate: C, signal: AbortSignal) => Promise<Reply<T>>,
   patience: Patience,
 ): Promise<Attempt<C, T>> {
-  let last: Attempt<C, T> = { kind: "failed", by: null, problem: new Problem("no_healthy_host"), attempts: 0 };
-  for (const [at, by] of candidates.slice(0, MAX_ATTEMPTS).entries()) {
-    last = await once(by, at + 1, ask, patience);
-    if (last.kind !== "failed") return last;
+  let last: Attempt<C, T> | null = null;
+  /** The reason of a host that cannot do what the question needs: told only when no other host was asked. */
+  let unable: Problem | null = null;
+  let attempts = 0;
+  for (const by of candidates) {
+    if (attempts === MAX_ATTEMPTS) break;
+    const outcome = await once(by, attempts + 1, ask, patience);
+    if (outcome.kind === "unable") {
+      unable ??= outcome.problem;
+      continue;
+    }
+    if (outcome.kind !== "failed") return outcome;
+    attempts++;
+    last = outcome;
   }
-  return last;
+  if (last !== null) return last;
+  if (unable !== null) return { kind: "rejected", by: null, problem: unable, attempts: 0 };
+  return { kind: "failed", by: null, problem: new Problem("no_healthy_host"), attempts: 0 };
 }
 
 async function once<C, T>(
@@ -52,7 +64,7 @@ async function once<C, T>(
   attempts: number,
   ask: (candidate: C, signal: AbortSignal) => Promise<Reply<T>>,
   { answerWithinMs, left }: Patience,
-): Promise<Attempt<C, T>> {
+): Promise<Attempt<C, T> | { readonly kind: "unable"; readonly problem: Problem }> {
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), answerWithinMs);
   try {
@@ -61,8 +73,8 @@ async function once<C, T>(
     return { kind: reply.kind, by, problem: reply.problem, attempts };
   } catch (cause) {
     if (left.aborted) return { kind: "client_left", by, attempts };
-    // A host that cannot do what the question needs, as a native one with tools: no fault of the host.
-    if (cause instanceof Problem) return { kind: "rejected", by, problem: cause, attempts };
+    // Thrown before anything was sent: a native host and tools, say. Another host may be able.
+    if (cause instanceof Problem) return { kind: "unable", problem: cause };
     const code = deadline.signal.aborted ? "upstream_timeout" : "upstream_error";
     return { kind: "failed", by, problem: new Problem(code, { cause }), attempts };
   } finally {

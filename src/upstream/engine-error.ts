@@ -16,20 +16,30 @@ const said = z.looseObject({
   type: z.string().nullish().catch(null),
   param: z.string().nullish().catch(null),
 });
+/** FastAPI's own checks, which come before the engine's. */
+const fastApi = z
+  .looseObject({
+    detail: z.array(z.looseObject({ msg: z.string(), loc: z.array(z.union([z.string(), z.number()])) })).min(1),
+  })
+  .transform(({ detail: [first] }) => {
+    const path = first?.loc.filter((step) => step !== "body").join(".") ?? "";
+    return { message: first?.msg ?? "", type: null, param: path === "" ? null : path };
+  });
 /** Older vLLM puts the members at the top level. */
-const envelope = z.union([z.looseObject({ error: said }).transform(({ error }) => error), said]);
+const envelope = z.union([z.looseObject({ error: said }).transform(({ error }) => error), fastApi, said]);
 
 /** An engine's sentence is passed on for the caller's own mistakes, up to this length. */
 const MAX_MESSAGE = 1_000;
 /** When a busy host says nothing of when to come back. */
 const BUSY_RETRY_AFTER_S = 2;
+/** A host that wants more may be well long before. */
+const LONGEST_RETRY_AFTER_S = 3_600;
 
 /** Reads a host's answer that is not 2xx, or 2xx of a type that an engine never sends. */
-export function refusalOf(status: number, headers: Headers, body: string): Refusal {
+export function refusalOf(status: number, headers: Headers, body: string, nowMs: number): Refusal {
   const cause = `host answered ${status} ${headers.get("content-type") ?? ""}`;
   if (status === 429 || status === 503) {
-    const wanted = Number(headers.get("retry-after"));
-    const retryAfterS = Number.isFinite(wanted) && wanted > 0 ? wanted : BUSY_RETRY_AFTER_S;
+    const retryAfterS = retryAfterOf(headers, nowMs);
     return { kind: "failed", problem: new Problem("host_busy", { retryAfterS, cause }) };
   }
   // A redirect is Access's login page: the service token was refused.
@@ -42,6 +52,13 @@ export function refusalOf(status: number, headers: Headers, body: string): Refus
   const { message, type, param } = parsed.data;
   const facts = { message: message.slice(0, MAX_MESSAGE), param: param ?? null, cause };
   return { kind: "rejected", problem: new Problem(codeOf(status, message, type ?? ""), facts) };
+}
+
+/** RFC 9110, 10.2.3: seconds or a date. */
+function retryAfterOf(headers: Headers, nowMs: number): number {
+  const text = headers.get("retry-after") ?? "";
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - nowMs) / 1000;
+  return seconds > 0 ? Math.min(seconds, LONGEST_RETRY_AFTER_S) : BUSY_RETRY_AFTER_S;
 }
 
 function codeOf(status: number, message: string, type: string): ProblemCode {

@@ -2,8 +2,9 @@
  * One exchange with one host in its dialect: a stream that has begun, or a whole answer, or the host's refusal. What a
  * host sends is taken as hostile: wrong types, pages in HTML and bodies without end become refusals or errors here.
  */
-import { readBounded } from "#src/bytes.ts";
+import { concat, readBounded } from "#src/bytes.ts";
 import type { JsonObject } from "#src/json.ts";
+import type { AnswerStream } from "./answer-stream.ts";
 import type { Reply } from "./attempt.ts";
 import type { Dialect } from "./dialect.ts";
 import { refusalOf } from "./engine-error.ts";
@@ -20,7 +21,13 @@ export type Trace = { readonly requestId: string; readonly traceparent: string |
 /** A whole answer: the document in OpenAI's shape, and the text to send on. */
 export type WholeAnswer = { readonly document: JsonObject; readonly text: string };
 
-/** Opens a stream. */
+/** What may come before the first content: roles, pings, comments. */
+const MAX_HEAD_BYTES = 256 * 1024;
+
+/**
+ * Opens a stream and reads it up to its first content: until then another host can still take over, and nothing has
+ * reached the caller.
+ */
 export async function openStream(
   ask: Ask,
   dialect: Dialect,
@@ -29,7 +36,29 @@ export async function openStream(
 ): Promise<Reply<Source>> {
   const response = await post(ask, dialect, trace, "text/event-stream", signal);
   if (response.body === null || !isAnswer(response, "text/event-stream")) return refused(response);
-  return { kind: "answer", answer: { body: response.body, stream: dialect.stream() } };
+  const reader = response.body.getReader();
+  const stream = dialect.stream();
+  try {
+    return { kind: "answer", answer: { reader, stream, head: await readHead(reader, stream) } };
+  } catch (cause) {
+    await reader.cancel().catch(() => undefined);
+    throw cause;
+  }
+}
+
+async function readHead(reader: Source["reader"], stream: AnswerStream): Promise<Uint8Array | null> {
+  const head: Uint8Array[] = [];
+  for (let seenBytes = 0; !stream.hasContent && !stream.endedWell; ) {
+    const part = await reader.read();
+    const out = part.done ? stream.finish() : stream.push(part.value);
+    if (part.done && out === null) throw new Error("the host ended the stream before its answer");
+    // What broke behind the first content is the relay's to tell: it has that content to pass on first.
+    if (stream.broken !== null && !stream.hasContent) throw stream.broken;
+    if (out !== null) head.push(out);
+    seenBytes += part.value?.byteLength ?? 0;
+    if (seenBytes > MAX_HEAD_BYTES && !stream.hasContent) throw new Error("the host talks without an answer");
+  }
+  return head.length === 0 ? null : concat(head);
 }
 
 /** Asks for a whole answer and reads it to its end. */
@@ -47,7 +76,11 @@ export async function askWhole(
   const document: unknown = JSON.parse(text);
   if (typeof document !== "object" || document === null || Array.isArray(document))
     throw new Error("the answer is not a JSON object");
-  if (dialect.answer === null) return { kind: "answer", answer: { document: document as JsonObject, text } };
+  if (isError(document)) return refusalOf(502, response.headers, text, Date.now());
+  if (dialect.answer === null) {
+    if (!("choices" in document) && !("data" in document)) throw new Error("the document holds no answer");
+    return { kind: "answer", answer: { document: document as JsonObject, text } };
+  }
   const translated = dialect.answer(document as JsonObject);
   return { kind: "answer", answer: { document: translated, text: JSON.stringify(translated) } };
 }
@@ -66,7 +99,12 @@ function isAnswer(response: Response, contentType: string): boolean {
   return response.status === 200 && (response.headers.get("content-type") ?? "").toLowerCase().startsWith(contentType);
 }
 
+/** Some proxies and engines report an error with status 200. */
+function isError(document: object): boolean {
+  return ("error" in document && document.error != null) || ("object" in document && document.object === "error");
+}
+
 async function refused(response: Response): Promise<Reply<never>> {
   const bytes = await readBounded(response.body, MAX_REFUSAL_BYTES);
-  return refusalOf(response.status, response.headers, new TextDecoder().decode(bytes ?? new Uint8Array(0)));
+  return refusalOf(response.status, response.headers, new TextDecoder().decode(bytes ?? new Uint8Array(0)), Date.now());
 }

@@ -3,8 +3,8 @@
  * reason, the usage and `[DONE]`, which the native route does not send. Pure.
  */
 import { concat } from "#src/bytes.ts";
-import { dataOf, EventSplitter, eventOf } from "#src/sse.ts";
-import { type AnswerStream, eachEvent, parseEvent } from "./answer-stream.ts";
+import { EventSplitter, eventOf, fieldsOf } from "#src/sse.ts";
+import { type AnswerStream, BrokenStream, eachEvent, parseEvent } from "./answer-stream.ts";
 import { chunkOf, countOf, finishReasonOf, type NativeReply, usageOf } from "./native.ts";
 import { counts, NOTHING_YET, type Tally } from "./tally.ts";
 
@@ -45,12 +45,18 @@ export class NativeStream implements AnswerStream {
       out.push(...this.#translate(event));
       return !this.#stopped;
     });
-    return out.length === 0 ? null : concat(...out);
+    return out.length === 0 ? null : concat(out);
+  }
+
+  /** Natively nothing but the last event says that the answer is whole. */
+  finish(): null {
+    return null;
   }
 
   #translate(event: Uint8Array): Uint8Array[] {
-    const data = dataOf(event);
+    const { name, data } = fieldsOf(event);
     if (data === null || data.trim() === "[DONE]") return [];
+    if (name === "error") throw new BrokenStream("the engine reported an error");
     const document = parseEvent(data);
     const content = typeof document.content === "string" ? document.content : "";
     this.#tally = {

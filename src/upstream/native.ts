@@ -18,8 +18,17 @@ export type NativeReply = {
   readonly model: string;
 };
 
-/** What `/completion` cannot do, or would do by another meaning. */
-const UNSUPPORTED = ["tools", "functions", "response_format", "logprobs", "top_logprobs", "best_of", "suffix", "echo"];
+/** What `/completion` cannot do, or would do by another meaning; each with what asks for nothing of it. */
+const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
+  tools: isEmptyList,
+  functions: isEmptyList,
+  response_format: (value) => typeof value === "object" && value !== null && Reflect.get(value, "type") === "text",
+  logprobs: (value) => value === false || value === 0,
+  top_logprobs: (value) => value === 0,
+  best_of: (value) => value === 1,
+  suffix: (value) => value === "",
+  echo: (value) => value === false,
+};
 /** Same name and meaning on both sides. */
 const SAME = [
   "temperature",
@@ -41,8 +50,9 @@ const SAME = [
  */
 export function nativeRequest(question: Question, served: Served, maxTokens: number): JsonObject {
   const { body, route } = question;
-  const param = UNSUPPORTED.find((name) => body[name] != null && body[name] !== false);
-  if (param !== undefined) throw unsupported(param);
+  for (const [param, asksForNothing] of Object.entries(UNSUPPORTED)) {
+    if (body[param] != null && !asksForNothing(body[param])) throw unsupported(param);
+  }
   if (typeof body.n === "number" && body.n > 1) throw unsupported("n");
   const template = route === "chat" ? render(served.template, body.messages) : null;
   const options = Object.fromEntries(SAME.filter((name) => body[name] != null).map((name) => [name, body[name]]));
@@ -56,6 +66,10 @@ export function nativeRequest(question: Question, served: Served, maxTokens: num
     stream: question.stream,
     ...(question.stream ? { timings_per_token: true } : {}),
   };
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 /** Natively -1 means for ever, and the completions route lets `max_completion_tokens` pass unchecked. */
@@ -78,9 +92,14 @@ function unsupported(param: string): Problem {
   });
 }
 
-/** A whole native answer as OpenAI's. */
+/**
+ * A whole native answer as OpenAI's.
+ *
+ * @throws Error when the document is no answer
+ */
 export function nativeAnswer(reply: NativeReply, document: JsonObject): JsonObject {
-  const content = typeof document.content === "string" ? document.content : "";
+  const { content } = document;
+  if (typeof content !== "string") throw new Error("the host's document holds no answer");
   const finish_reason = finishReasonOf(document);
   const choice =
     reply.route === "chat"

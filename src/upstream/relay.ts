@@ -11,10 +11,19 @@ import { EventTooLarge } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
 import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
 
+/** Long enough for what lies in this machine's buffers, short beside the time in which a departure is noticed. */
+const DRAIN_MS = 5;
+/** A host that always has more must not hold up its own end. */
+const DRAIN_READS = 64;
 const PING = new TextEncoder().encode(": ping\n\n");
 
-/** A host's answer, once it has begun. */
-export type Source = { readonly body: ReadableStream<Uint8Array>; readonly stream: AnswerStream };
+/** A host's answer that has begun: what was read of it until its first content, and the way to the rest. */
+export type Source = {
+  readonly reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read">;
+  readonly stream: AnswerStream;
+  /** For the caller already; null when there was nothing. */
+  readonly head: Uint8Array | null;
+};
 
 export type RelayEnd =
   | { readonly kind: "complete" }
@@ -22,8 +31,7 @@ export type RelayEnd =
   | { readonly kind: "upstream_error"; readonly problem: Problem };
 
 export type Deadlines = {
-  /** From now to the first content. */
-  readonly firstTokenMs: number;
+  /** From one content to the next. The first has a deadline of its own where the answer is opened, host by host. */
   readonly betweenTokensMs: number;
   readonly totalMs: number;
 };
@@ -48,13 +56,15 @@ export function relay(
 ): { body: ReadableStream<Uint8Array>; ended: Promise<RelayEnd>; firstContentAtMs: () => number | null } {
   const { promise: ended, resolve } = Promise.withResolvers<RelayEnd>();
   const startedAtMs = now();
-  let reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
-  let stream: AnswerStream | null = null;
+  let source: Source | null = null;
+  let reading: ReturnType<Source["reader"]["read"]> | null = null;
   let stopHeartbeat = (): void => undefined;
   let over = false;
   /** Since when a read has been waiting for the host; null while the host waits for the caller. */
   let waitingSinceMs: number | null = null;
-  let heardAtMs = startedAtMs;
+  /** Waited for the next content before that, over reads that brought none: pings and counts are no tokens. */
+  let waitedMs = 0;
+  let wroteAtMs = startedAtMs;
   let firstContentAtMs: number | null = null;
 
   // Nobody else awaits it when the caller leaves before the first read.
@@ -64,43 +74,59 @@ export function relay(
     stopHeartbeat();
     resolve(how);
   };
-  const complete = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+  const complete = (controller: Controller): void => {
     end({ kind: "complete" });
     controller.close();
   };
-  const fail = (controller: ReadableStreamDefaultController<Uint8Array>, problem: Problem): void => {
+  const fail = (controller: Controller, problem: Problem): void => {
     if (over) return;
     hangUp();
-    // A host that fails or falls silent behind a whole answer takes nothing from it.
-    if (stream?.endedWell === true) {
-      complete(controller);
-      return;
-    }
     end({ kind: "upstream_error", problem });
     controller.enqueue(sseError(problem));
     controller.close();
   };
-  const next = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+  const write = (controller: Controller, bytes: Uint8Array): void => {
+    wroteAtMs = now();
+    controller.enqueue(bytes);
+  };
+  /** The next bytes for the caller: the head first, then what the host sends. Null when what came holds none. */
+  const read = async (): Promise<{ out: Uint8Array | null; stream: AnswerStream }> => {
+    if (source === null) {
+      source = await opening;
+      if (over) return { out: null, stream: source.stream };
+      if (source.stream.hasContent) firstContentAtMs = now();
+      if (source.head !== null) return { out: source.head, stream: source.stream };
+    }
+    const { reader, stream } = source;
+    reading = reader.read();
+    const part = await reading;
+    reading = null;
+    if (part.done) {
+      const ending = stream.finish();
+      if (ending === null) throw new BrokenStream("the host ended the stream in the middle of the answer");
+      return { out: ending, stream };
+    }
+    const { contentPieces } = stream.tally;
+    const out = stream.push(part.value);
+    if (firstContentAtMs === null && stream.hasContent) firstContentAtMs = now();
+    const isContent = stream.tally.contentPieces > contentPieces;
+    waitedMs = isContent ? 0 : waitedMs + now() - (waitingSinceMs ?? now());
+    waitingSinceMs = now();
+    return { out, stream };
+  };
+  const next = async (controller: Controller): Promise<void> => {
     try {
-      if (reader === null || stream === null) {
-        const source = await opening;
-        if (over) return;
-        stream = source.stream;
-        reader = source.body.getReader();
-      }
       for (;;) {
-        const part = await reader.read();
+        const { out, stream } = await read();
         if (over) return;
-        if (part.done) {
-          if (!stream.endedWell) throw new BrokenStream("the host ended the stream in the middle of the answer");
+        if (out !== null) write(controller, out);
+        if (stream.broken !== null) throw stream.broken;
+        if (stream.endedWell) {
           complete(controller);
+          // Its end is read, so that the connection can be used again; a host that goes on is cut off.
+          source?.reader.read().then(({ done }) => done || hangUp(), hangUp);
           return;
         }
-        heardAtMs = now();
-        const out = stream.push(part.value);
-        if (firstContentAtMs === null && stream.hasContent) firstContentAtMs = heardAtMs;
-        if (out !== null) controller.enqueue(out);
-        if (stream.broken !== null) throw stream.broken;
         if (out === null) continue;
         waitingSinceMs = null;
         return;
@@ -109,23 +135,35 @@ export function relay(
       fail(controller, problemOf(cause));
     }
   };
+  /** What had arrived when the caller left is read, so that the count is as near as can be to what was made. */
+  const drain = async (): Promise<void> => {
+    const enough = scheduler.wait(DRAIN_MS);
+    try {
+      for (let reads = 0; source !== null && reads < DRAIN_READS; reads++) {
+        const part = await Promise.race([enough, reading ?? source.reader.read()]);
+        reading = null;
+        if (part === undefined || part.done) return;
+        source.stream.push(part.value);
+      }
+    } catch {
+      // The host has gone as well; what was counted stands.
+    }
+  };
   const lateness = (nowMs: number): string | null => {
     if (nowMs - startedAtMs > deadlines.totalMs) return "The answer took longer than its deadline.";
-    if (waitingSinceMs === null) return null;
-    if (firstContentAtMs === null) {
-      return nowMs - startedAtMs > deadlines.firstTokenMs ? "The first token did not come within its deadline." : null;
-    }
-    const silentMs = nowMs - Math.max(waitingSinceMs, heardAtMs);
-    return silentMs > deadlines.betweenTokensMs ? "The next token did not come within its deadline." : null;
+    if (waitingSinceMs === null || source === null) return null;
+    const isLate = waitedMs + nowMs - waitingSinceMs > deadlines.betweenTokensMs;
+    return isLate ? "The next token did not come within its deadline." : null;
   };
-  const beat = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+  const beat = (controller: Controller): void => {
     if (over) return;
     const nowMs = now();
     const message = lateness(nowMs);
     if (message !== null) {
       fail(controller, new Problem("upstream_timeout", { message }));
-    } else if (waitingSinceMs !== null && nowMs - heardAtMs >= heartbeatMs / 2 && (controller.desiredSize ?? -1) >= 0) {
-      // Nothing piles up for a caller who does not read: one heartbeat waits at most.
+    } else if (waitingSinceMs !== null && nowMs - wroteAtMs >= heartbeatMs / 2 && (controller.desiredSize ?? -1) >= 0) {
+      // Nothing piles up for a caller who does not read: one heartbeat waits at most. That it was written does not
+      // count as a sign of life of the host's, so the next beat writes again.
       controller.enqueue(PING);
     }
   };
@@ -133,7 +171,8 @@ export function relay(
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        const shortest = Math.min(heartbeatMs, deadlines.firstTokenMs, deadlines.betweenTokensMs, deadlines.totalMs);
+        // Twice a beat: a stream that falls silent just after one look is seen by the next, within one beat.
+        const shortest = Math.min(heartbeatMs / 2, deadlines.betweenTokensMs, deadlines.totalMs);
         stopHeartbeat = startHeartbeat(shortest, () => beat(controller));
       },
       // The promise must be returned, or pull runs again while a read is on its way.
@@ -141,16 +180,21 @@ export function relay(
         waitingSinceMs = now();
         return next(controller);
       },
-      cancel() {
+      async cancel() {
         if (over) return;
-        end({ kind: stream?.endedWell === true ? "complete" : "client_left" });
+        over = true;
+        stopHeartbeat();
+        await drain();
         hangUp();
+        end({ kind: source?.stream.endedWell === true ? "complete" : "client_left" });
       },
     },
     { highWaterMark: 0 },
   );
   return { body, ended, firstContentAtMs: () => firstContentAtMs };
 }
+
+type Controller = ReadableStreamDefaultController<Uint8Array>;
 
 function problemOf(cause: unknown): Problem {
   if (cause instanceof Problem) return cause;

@@ -24,14 +24,19 @@ function bodyOf(chunks: readonly Uint8Array[]): { body: ReadableStream<Uint8Arra
 test("joins pieces in their order", () => {
   fc.assert(
     fc.property(pieces, (chunks) => {
-      expect([...concat(...chunks)]).toEqual(chunks.flatMap((chunk) => [...chunk]));
+      expect([...concat(chunks)]).toEqual(chunks.flatMap((chunk) => [...chunk]));
     }),
   );
 });
 
+test("joins more pieces than a call takes arguments", () => {
+  const pieces = Array.from({ length: 300_000 }, () => new Uint8Array(1));
+  expect(concat(pieces).byteLength).toBe(300_000);
+});
+
 test("a single piece is not copied", () => {
   const only = new Uint8Array([1, 2]);
-  expect(concat(only)).toBe(only);
+  expect(concat([only])).toBe(only);
 });
 
 test("reads to the end what is within the bound, and nothing that is over it", async () => {
@@ -48,6 +53,11 @@ test("reads to the end what is within the bound, and nothing that is over it", a
 describe("the edges", () => {
   test("no body is empty", async () => {
     expect(await readBounded(null, 0)).toEqual(new Uint8Array());
+  });
+
+  test("a body of the bound's length is whole, one byte more is too long", async () => {
+    expect(await readBounded(bodyOf([new Uint8Array(7), new Uint8Array(3)]).body, 10)).toHaveLength(10);
+    expect(await readBounded(bodyOf([new Uint8Array(7), new Uint8Array(4)]).body, 10)).toBeNull();
   });
 
   test("the rest of a body that is too long is cancelled unread", async () => {

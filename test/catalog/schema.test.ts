@@ -147,6 +147,7 @@ describe("refused, with the path", () => {
     { name: "another engine", json: catalogOf({ host: { engine: "tgi" } }), path: "hosts.0.engine" },
     { name: "a URL without a scheme", json: catalogOf(reach("127.0.0.1:9101")), path: "hosts.0.reach.url" },
     { name: "a file URL", json: catalogOf(reach("file:///etc/passwd")), path: "hosts.0.reach.url" },
+    { name: "a URL with a fragment", json: catalogOf(reach("http://h/#a")), path: "hosts.0.reach.url" },
     { name: "a URL with a query", json: catalogOf(reach("http://h/?a=1")), path: "hosts.0.reach.url" },
     {
       name: "a way that does not exist",
@@ -160,6 +161,11 @@ describe("refused, with the path", () => {
     },
     { name: "no slots", json: catalogOf({ host: { slots: 0 } }), path: "hosts.0.slots" },
     { name: "a negative weight", json: catalogOf({ host: { weight: -1 } }), path: "hosts.0.weight" },
+    {
+      name: "the gateway's own secret as a host's key",
+      json: catalogOf({ host: { keyFrom: "CAUSEWAY_SECRET" } }),
+      path: "hosts.0.keyFrom",
+    },
     {
       name: "a key instead of a secret's name",
       json: catalogOf({ host: { keyFrom: "sk-1234" } }),

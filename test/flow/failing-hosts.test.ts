@@ -46,15 +46,18 @@ describe("a host that fails before its answer begins", () => {
     expect(["upstream_error", "host_busy", "no_healthy_host"]).toContain(error.code);
   });
 
-  test("costs the caller nothing while another host serves the model", async () => {
-    await setFault("gpu", { kind: "500" });
-    const response = await post(true, "failover", "llama-3.1-8b");
-    expect(response.status).toBe(200);
-    expect(response.headers.get("x-causeway-host")).toBe("jetson");
-    expect(await response.text()).toMatch(/data: \[DONE\]\n\n$/);
-    const row = await rowOf(response.headers.get("x-request-id") ?? "");
-    expect(row).toMatchObject({ outcome: "complete", host: "jetson", attempts: 2, completion_tokens: TOKENS });
-  });
+  test.each([{ kind: "500" }, { kind: "cut-after", afterTokens: 0 }, { kind: "garbage", afterTokens: 0 }])(
+    "costs the caller nothing while another host serves the model: $kind",
+    async (fault) => {
+      await setFault("gpu", fault);
+      const response = await post(true, `failover ${fault.kind}`, "llama-3.1-8b");
+      expect(response.status).toBe(200);
+      expect(response.headers.get("x-causeway-host")).toBe("jetson");
+      expect(await response.text()).toMatch(/data: \[DONE\]\n\n$/);
+      const row = await rowOf(response.headers.get("x-request-id") ?? "");
+      expect(row).toMatchObject({ outcome: "complete", host: "jetson", attempts: 2, completion_tokens: TOKENS });
+    },
+  );
 });
 
 describe("a host that fails in the middle of a stream: one error event, no [DONE], and the tokens made are in the ledger", () => {
@@ -66,7 +69,6 @@ describe("a host that fails in the middle of a stream: one error event, no [DONE
     { kind: "garbage", afterTokens: 4 },
     { kind: "giant-event", afterTokens: 4 },
     { kind: "error-event", afterTokens: 4 },
-    { kind: "cut-after", afterTokens: 0 },
   ])("$kind after $afterTokens", async (fault) => {
     await setFault(HOST, { ...fault, times: 1 });
     const response = await post(true, `${fault.kind} ${fault.afterTokens}`);

@@ -36,6 +36,11 @@ describe("documents that are taken", () => {
     { name: "a byte order mark", body: "\ufeff{}", is: {} },
     { name: "the last of two members of a name", body: '{"a":1,"a":2}', is: { a: 2 } },
     { name: "brackets in a string", body: `{"a":"${"[{".repeat(200)}\\""}`, is: { a: `${"[{".repeat(200)}"` } },
+    {
+      name: "brackets after an escaped quote",
+      body: `{"a":"\\"${"[".repeat(200)}"}`,
+      is: { a: `"${"[".repeat(200)}` },
+    },
     { name: "whole surrogate pairs, escaped or not", body: '{"a":"\\ud83d\\ude87🚇"}', is: { a: "🚇🚇" } },
     { name: "the largest double", body: '{"a":1.7976931348623157e308}', is: { a: Number.MAX_VALUE } },
     { name: "a number too small", body: '{"a":1e-999}', is: { a: 0 } },
@@ -45,6 +50,10 @@ describe("documents that are taken", () => {
 
   test("64 levels", () => {
     expect(read(nested(64))).toBeTypeOf("object");
+  });
+
+  test("a prompt of token ids as long as the longest context", () => {
+    expect(read(JSON.stringify({ prompt: Array(131_072).fill(9_999) }))).toHaveProperty("prompt");
   });
 
   test("10,000 members", () => {
@@ -86,7 +95,11 @@ describe("documents that are refused", () => {
     { name: "100,000 levels of lists", body: `{"a":${"[".repeat(100_000)}` },
     { name: "100,000 levels, closed", body: nested(100_000) },
     { name: "a million brackets in an odd string", body: `{"a":"\\\\"${"[".repeat(1_000_000)}` },
-    { name: "10,001 members", body: JSON.stringify({ a: Array(10_000).fill(0) }) },
+    {
+      name: "10,001 members",
+      body: JSON.stringify(Object.fromEntries(Array.from({ length: 10_001 }, (_, at) => [`m${at}`, 0]))),
+    },
+    { name: "200,001 elements", body: JSON.stringify({ a: Array(100_000).fill(0), b: Array(100_001).fill(0) }) },
   ])("$name", ({ body }) => {
     expect(read(body)).toBe("invalid_json");
   });

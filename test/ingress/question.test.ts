@@ -97,7 +97,7 @@ describe("refused, naming the field", () => {
     {
       name: "content as number",
       changed: { messages: [{ role: "user", content: 1 }] },
-      problem: "invalid_value messages.0.content",
+      problem: "invalid_value messages.0.content.0.image_url",
     },
     { name: "stream as text", changed: { stream: "true" }, problem: "invalid_value stream" },
     {
@@ -115,7 +115,20 @@ describe("refused, naming the field", () => {
     { name: "no tokens", changed: { max_tokens: 0 }, problem: "invalid_value max_tokens" },
     { name: "half a token", changed: { max_completion_tokens: 1.5 }, problem: "invalid_value max_completion_tokens" },
     { name: "no answers", changed: { n: 0 }, problem: "invalid_value n" },
-    { name: "too many answers", changed: { n: 129 }, problem: "invalid_value n" },
+    { name: "too many answers", changed: { n: 5 }, problem: "invalid_value n" },
+    {
+      name: "a file's URL in content",
+      changed: {
+        messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "file:///etc/passwd" } }] }],
+      },
+      problem: "invalid_value messages.0.content.0.image_url",
+    },
+    {
+      name: "a remote URL in content",
+      changed: { messages: [{ role: "user", content: [{ type: "image_url", image_url: "http://169.254.169.254/" }] }] },
+      problem: "invalid_value messages.0.content.0.image_url",
+    },
+    { name: "work without bound", changed: { ignore_eos: true }, problem: "unsupported_value ignore_eos" },
     { name: "five stops", changed: { stop: ["a", "b", "c", "d", "e"] }, problem: "invalid_value stop" },
     { name: "no prompt", route: "completions", changed: { prompt: undefined }, problem: "invalid_value prompt" },
     { name: "no prompts", route: "completions", changed: { prompt: [] }, problem: "invalid_value prompt" },

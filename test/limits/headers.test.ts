@@ -1,5 +1,5 @@
-import { describe, expect, test } from "vitest";
-import { rateLimitHeaders, refusalHeaders } from "#src/limits/headers.ts";
+import { expect, test } from "vitest";
+import { rateLimitHeaders } from "#src/limits/headers.ts";
 import type { Standing } from "#src/limits/windows.ts";
 
 const STANDINGS: Standing[] = [
@@ -25,15 +25,4 @@ test("the shortest window for clients that know one", () => {
 
 test("no windows, no headers", () => {
   expect(rateLimitHeaders([])).toEqual({});
-});
-
-describe("an SDK is told not to retry what it would not wait for", () => {
-  test.each([
-    { retryAfterMs: 1, headers: {} },
-    { retryAfterMs: 60_000, headers: {} },
-    { retryAfterMs: 60_001, headers: { "x-should-retry": "false" } },
-    { retryAfterMs: 86_400_000, headers: { "x-should-retry": "false" } },
-  ])("$retryAfterMs ms", ({ retryAfterMs, headers }) => {
-    expect(refusalHeaders(retryAfterMs)).toEqual(headers);
-  });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { dataOf, EventSplitter, EventTooLarge, eventOf, MAX_EVENT_BYTES } from "#src/sse.ts";
+import { EventSplitter, EventTooLarge, eventOf, fieldsOf, MAX_EVENT_BYTES } from "#src/sse.ts";
 import { chunksOf, cuts, joined, textOf, utf8 } from "./chunking.ts";
 
 /** The events of these chunks as text, and what is held back at the end. */
@@ -90,12 +90,12 @@ describe("what an event says", () => {
     { name: "text beyond the BMP", event: "data: 😀é\n\n", data: "😀é" },
     { name: "a blank line alone", event: "\n", data: null },
   ])("$name", ({ event, data }) => {
-    expect(dataOf(utf8(event))).toBe(data);
+    expect(fieldsOf(utf8(event)).data).toBe(data);
   });
 
-  test("what eventOf writes, dataOf reads", () => {
+  test("what eventOf writes, fieldsOf reads", () => {
     expect(textOf(eventOf("{}"))).toBe("data: {}\n\n");
-    expect(dataOf(eventOf(' {"a":"é"}'))).toBe(' {"a":"é"}');
+    expect(fieldsOf(eventOf(' {"a":"é"}')).data).toBe(' {"a":"é"}');
   });
 });
 
@@ -147,7 +147,9 @@ test("the chunking changes nothing: same events, same bytes", () => {
       const { events, pendingBytes } = split(cut(utf8(text)));
       const blocks = blocksOf(text);
       expect(events.map(withoutPairs)).toEqual(blocks.map(withoutPairs));
-      expect(events.map((event) => dataOf(utf8(event)))).toEqual(blocks.map((block) => dataOf(utf8(block))));
+      expect(events.map((event) => fieldsOf(utf8(event)).data)).toEqual(
+        blocks.map((block) => fieldsOf(utf8(block)).data),
+      );
       expect(pendingBytes).toBe(utf8(text.slice(blocks.join("").length)).byteLength);
     }),
     { numRuns: 3_000 },

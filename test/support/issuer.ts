@@ -55,6 +55,12 @@ export async function testIssuer(nowMs: number, issuer = ISSUER, kid = "k1", alg
     discovery: () => Response.json({ issuer, jwks_uri: `${base}/jwks/` }),
     keys: () => Response.json({ keys: [key.publicJwk] }),
   };
+  const serve = async (url: string): Promise<Response> => {
+    asked.push(url);
+    if (url === `${base}/.well-known/openid-configuration`) return answers.discovery();
+    if (url === `${base}/jwks/`) return answers.keys();
+    return new Response("not found", { status: 404 });
+  };
   return {
     key,
     publicJwk: key.publicJwk,
@@ -68,12 +74,11 @@ export async function testIssuer(nowMs: number, issuer = ISSUER, kid = "k1", alg
         .sign(key.privateKey);
     },
     fetcher: async (input, init) => {
-      const url = input instanceof Request ? input.url : String(input);
-      asked.push(url);
       init?.signal?.throwIfAborted();
-      if (url === `${base}/.well-known/openid-configuration`) return answers.discovery();
-      if (url === `${base}/jwks/`) return answers.keys();
-      return new Response("not found", { status: 404 });
+      const answer = await serve(input instanceof Request ? input.url : String(input));
+      const target = answer.headers.get("location");
+      // As the platform does, unless it is told not to.
+      return target === null || init?.redirect === "manual" ? answer : serve(target);
     },
   };
 }

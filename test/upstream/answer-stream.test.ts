@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { usageWish } from "#scripts/lab/exchange.ts";
-import { EventTooLarge, MAX_EVENT_BYTES } from "#src/sse.ts";
+import { EventTooLarge, fieldsOf, MAX_EVENT_BYTES } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream, OpenAiStream, withoutMember } from "#src/upstream/answer-stream.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
 import { dialect, question } from "./asked.ts";
@@ -84,25 +84,33 @@ function withoutLast(text: string, member: string): string {
 }
 
 test("what is not touched is not copied", () => {
-  const chunk = utf8('data: {"choices":[{"delta":{"content":"a"}}]}\n\n: ping\n\ndata: [DONE]\n\n');
+  const chunk = utf8(
+    'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n: ping\n\ndata: [DONE]\n\n',
+  );
   expect(new OpenAiStream(HIDING).push(chunk)).toBe(chunk);
 });
 
 describe("what passes", () => {
   const hi = 'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n';
   const counted = 'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1}}\n\n';
-  const done = "data: [DONE]\n\n";
+  const finish = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+  const last = "data: [DONE]\n\n";
+  const done = finish + last;
 
   test.each([
     { name: "comments", sent: [`: ping\n\n${hi}`], passed: `: ping\n\n${hi}` },
     { name: "events without data", sent: [`retry: 5\n\n${hi}`], passed: `retry: 5\n\n${hi}` },
     { name: "CR LF as it came", sent: [hi.replaceAll("\n", "\r\n")], passed: hi.replaceAll("\n", "\r\n") },
-    { name: "not the usage chunk", sent: [hi + counted + done], passed: hi + done },
+    { name: "not the usage chunk", sent: [hi + finish + counted + last], passed: hi + done },
     { name: "nothing after [DONE], in the same chunk", sent: [hi + done + hi], passed: hi + done },
     { name: "nothing after [DONE], in a chunk of its own", sent: [hi + done, hi], passed: hi + done },
     { name: "no half event after [DONE]", sent: [hi + done, "data: {"], passed: hi + done },
     { name: "no garbage after [DONE]", sent: [hi, `${done}data: {\n\n`], passed: hi + done },
-    { name: "[DONE] without a space", sent: [`${hi}data:[DONE]\n\n`], passed: `${hi}data:[DONE]\n\n` },
+    {
+      name: "[DONE] without a space",
+      sent: [`${hi}${finish}data:[DONE]\n\n`],
+      passed: `${hi}${finish}data:[DONE]\n\n`,
+    },
     {
       name: "usage of null",
       sent: ['data: {"choices":[],"usage":null}\n\n'],
@@ -115,8 +123,32 @@ describe("what passes", () => {
   });
 
   test("the usage chunk when it was asked for", () => {
-    const { text } = pass(new OpenAiStream(OPEN), [utf8(hi + counted + done)]);
-    expect(text).toBe(hi + counted + done);
+    const { text } = pass(new OpenAiStream(OPEN), [utf8(hi + finish + counted + last)]);
+    expect(text).toBe(hi + finish + counted + last);
+  });
+
+  test("a usage chunk made here, where it was asked for and the engine told usage only beside a choice", () => {
+    const usage = { prompt_tokens: 5, completion_tokens: 1, total_tokens: 6 };
+    const chunk = { id: "c", object: "chat.completion.chunk", created: 7, model: "m" };
+    const told = { ...chunk, choices: [{ index: 0, delta: {}, finish_reason: "stop" }], usage };
+    const stream = new OpenAiStream({ usageChunk: false, member: "usage" });
+    const { text } = pass(stream, [utf8(`${hi}data: ${JSON.stringify(told)}\n\n${last}`)]);
+    const { usage: _, ...hidden } = told;
+    const made = { ...chunk, choices: [], usage };
+    expect(text).toBe(`${hi}data: ${JSON.stringify(hidden)}\n\ndata: ${JSON.stringify(made)}\n\n${last}`);
+  });
+
+  test.each([
+    { name: "whole, by its finish reason", sent: hi + finish, ending: last },
+    { name: "one choice of two not finished", sent: hi + hi.replace('"index":0', '"index":1') + finish, ending: null },
+    { name: "no finish reason", sent: hi, ending: null },
+    { name: "nothing at all", sent: "", ending: null },
+  ])("a host that ends without [DONE]: $name", ({ sent, ending }) => {
+    const stream = new OpenAiStream(HIDING);
+    pass(stream, [utf8(sent)]);
+    const said = stream.finish();
+    expect(said === null ? null : textOf(said)).toBe(ending);
+    expect(stream.endedWell).toBe(ending !== null);
   });
 
   test("after [DONE] nothing breaks a stream, however large", () => {
@@ -140,6 +172,8 @@ describe("what breaks", () => {
       name: "old vLLM's error",
       event: 'data: {"object":"error","message":"x","type":"InternalServerError","param":null,"code":500}\n\n',
     },
+    { name: "an error by the event's name", event: 'event: error\ndata: {"message":"oops"}\n\n' },
+    { name: "[DONE] before any choice has finished", event: "data: [DONE]\n\n" },
     { name: "an error of text", event: 'data: {"error":"x"}\n\n' },
     { name: "half a document", event: 'data: {"choices":[\n\n' },
     { name: "no data", event: "data:\n\n" },
@@ -221,6 +255,8 @@ describe("what counts as content", () => {
   });
 });
 
+const cutFrom = (json: string): string | null => fieldsOf(withoutMember(json, JSON.parse(json), "usage", false)).data;
+
 describe("cutting a member out", () => {
   test.each([
     { name: "the last", json: '{"a":1,"usage":{"b":{"c":2}}}', cut: '{"a":1}' },
@@ -240,11 +276,11 @@ describe("cutting a member out", () => {
       json: '{"a":1.0,"b":12345678901234567890,"usage":{}}',
       cut: '{"a":1.0,"b":12345678901234567890}',
     },
-    { name: "spaces: it stays", json: '{"a":1, "usage": {"b":2}}', cut: '{"a":1, "usage": {"b":2}}' },
-    { name: "the first: it stays", json: '{"usage":{"b":2},"a":1}', cut: '{"usage":{"b":2},"a":1}' },
-    { name: "null: it stays", json: '{"a":1,"usage":null}', cut: '{"a":1,"usage":null}' },
+    { name: "spaces: written anew", json: '{"a":1, "usage": {"b":2}}', cut: '{"a":1}' },
+    { name: "the first: written anew", json: '{"usage":{"b":2},"a":1}', cut: '{"a":1}' },
+    { name: "over several lines: written anew", json: '{"a":1\n,"usage":{"b":2}}', cut: '{"a":1}' },
   ])("$name", ({ json, cut }) => {
-    expect(withoutMember(json, "usage")).toBe(cut);
+    expect(cutFrom(json)).toBe(cut);
   });
 
   test("only that member, whatever the others hold", () => {
@@ -252,7 +288,7 @@ describe("cutting a member out", () => {
     fc.assert(
       fc.property(anything, fc.nat(), ({ usage: _, ...others }, tokens) => {
         const before = { first: 1, ...others };
-        const after = withoutMember(JSON.stringify({ ...before, usage: { a: tokens, b: { c: tokens } } }), "usage");
+        const after = cutFrom(JSON.stringify({ ...before, usage: { a: tokens, b: { c: tokens } } }));
         expect(after).toBe(JSON.stringify(before));
       }),
       { numRuns: 500 },

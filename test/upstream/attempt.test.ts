@@ -88,13 +88,19 @@ describe("who is asked, and what comes of it", () => {
       result: { kind: "rejected", by: "wrong", attempts: 2 },
     },
     {
-      name: "the dialect cannot say it",
+      name: "a host that cannot do it is passed by",
       moves: ["cannot", "answer"],
+      asked: 2,
+      result: { kind: "answered", by: "answer", attempts: 1 },
+    },
+    {
+      name: "no host can do it: the question's fault",
+      moves: ["cannot"],
       asked: 1,
       result: {
         kind: "rejected",
-        by: "cannot",
-        attempts: 1,
+        by: null,
+        attempts: 0,
         problem: { code: "unsupported_value", facts: { param: "tools" } },
       },
     },

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { refusalOf } from "#src/upstream/engine-error.ts";
 
+const NOW_MS = Date.parse("Wed, 21 Oct 2026 07:28:00 GMT");
 const JSON_TYPE = { "content-type": "application/json" };
 const refusal = (status: number, body: unknown, headers: Record<string, string> = JSON_TYPE) =>
-  refusalOf(status, new Headers(headers), typeof body === "string" ? body : JSON.stringify(body));
+  refusalOf(status, new Headers(headers), typeof body === "string" ? body : JSON.stringify(body), NOW_MS);
 
 const vllm = (status: number, message: string, type = "BadRequestError", param: string | null = null) => ({
   error: { message, type, param, code: status },
@@ -175,7 +176,9 @@ describe("the host is full or loading", () => {
     { name: "a fraction", header: "0.5", retryAfterS: 0.5 },
     { name: "zero, which clients would read as now", header: "0", retryAfterS: 2 },
     { name: "less than zero", header: "-5", retryAfterS: 2 },
-    { name: "a date, which is not worth reading", header: "Wed, 21 Oct 2026 07:28:00 GMT", retryAfterS: 2 },
+    { name: "a date", header: "Wed, 21 Oct 2026 07:28:30 GMT", retryAfterS: 30 },
+    { name: "a date that has passed", header: "Wed, 21 Oct 2026 07:28:00 GMT", retryAfterS: 2 },
+    { name: "a day, which is longer than is believed", header: "86400", retryAfterS: 3_600 },
     { name: "nonsense", header: "soon", retryAfterS: 2 },
     { name: "infinity", header: "Infinity", retryAfterS: 2 },
     { name: "empty", header: "", retryAfterS: 2 },

@@ -43,12 +43,15 @@ const stream = (host: ReturnType<typeof hostOf>, signal = new AbortController().
 const whole = (host: ReturnType<typeof hostOf>, engine: object = VLLM) =>
   askWhole(host.ask, dialect({ ...engine }, question("chat")), TRACE, new AbortController().signal);
 
+const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n';
+const CONTENT = 'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n';
+
 describe("what is sent", () => {
   test.each([
     { name: "a stream, no trace", traceparent: null, headers: {} },
     { name: "a stream, a trace", traceparent: "00-1-2-01", headers: { traceparent: "00-1-2-01" } },
   ])("$name: these headers and no other, the body made here, the signal", async ({ traceparent, headers }) => {
-    const host = hostOf(answered("", "text/event-stream"));
+    const host = hostOf(answered(CONTENT, "text/event-stream"));
     const { signal } = new AbortController();
     const said = dialect(VLLM, question("chat", { stream: true }));
     await openStream(host.ask, said, { requestId: "r-1", traceparent }, signal);
@@ -65,7 +68,7 @@ describe("what is sent", () => {
   });
 
   test("a whole answer is asked for as JSON", async () => {
-    const host = hostOf(answered("{}", "application/json"));
+    const host = hostOf(answered('{"choices":[]}', "application/json"));
     await whole(host);
     expect(host.sent).toMatchObject([{ init: { headers: { accept: "application/json" } } }]);
   });
@@ -78,17 +81,35 @@ describe("what is sent", () => {
 
 describe("a stream", () => {
   test.each(["text/event-stream", "text/event-stream; charset=utf-8", "Text/Event-Stream"])(
-    "of %s has begun, unread",
+    "of %s has begun with its first content, and is read no further",
     async (type) => {
-      const { body, seen } = endless(": ping\n\n");
+      const { body, seen } = endless(CONTENT);
       const reply = await stream(hostOf(() => new Response(body, { headers: { "content-type": type } })));
       if (reply.kind !== "answer") throw new Error(reply.kind);
-      expect(seen.bytes).toBeLessThan(100);
-      const { value } = await reply.answer.body.getReader().read();
-      expect(textOf(value ?? new Uint8Array(0))).toBe(": ping\n\n");
-      expect(reply.answer.stream.tally.contentPieces).toBe(0);
+      expect(seen.bytes).toBeLessThan(10 * CONTENT.length);
+      expect(textOf(reply.answer.head ?? new Uint8Array(0))).toContain('"content":"a"');
+      expect(reply.answer.stream.hasContent).toBe(true);
     },
   );
+
+  test("what comes before the first content goes along", async () => {
+    const said = `: ping\n\n${ROLE}${CONTENT}`;
+    const reply = await stream(hostOf(answered(said, "text/event-stream")));
+    if (reply.kind !== "answer") throw new Error(reply.kind);
+    expect(textOf(reply.answer.head ?? new Uint8Array(0))).toBe(said);
+  });
+
+  test.each([
+    { name: "nothing", said: "" },
+    { name: "a role", said: ROLE },
+    { name: "[DONE] alone", said: "data: [DONE]\n\n" },
+    { name: "garbage", said: "data: {\n\n" },
+    { name: "its own error", said: `${ROLE}event: error\ndata: {"message":"oops"}\n\n` },
+    { name: "half an event", said: CONTENT.slice(0, -10) },
+    { name: "talk without end", said: ": ping\n\n".repeat(50_000) },
+  ])("that ends after $name is a failure of the host: another may answer", async ({ said }) => {
+    await expect(stream(hostOf(answered(said, "text/event-stream")))).rejects.toThrow();
+  });
 
   test.each([
     { name: "JSON", answer: answered('{"choices":[]}', "application/json"), code: "upstream_error" },
@@ -127,7 +148,7 @@ describe("a stream", () => {
 
 describe("a whole answer", () => {
   test("in OpenAI's shape goes on as its own text, to the byte", async () => {
-    const text = '{ "b": 1.0, "a": 12345678901234567890, "é": "\\u00e9" }\n';
+    const text = '{ "choices": [], "b": 1.0, "a": 12345678901234567890, "é": "\\u00e9" }\n';
     const reply = await whole(hostOf(answered(text, "application/json")));
     expect(reply).toMatchObject({ kind: "answer", answer: { text, document: { b: 1, é: "é" } } });
   });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Problem } from "#src/problem.ts";
 import { lateAnswer } from "#src/upstream/late-answer.ts";
 import { textOf } from "#test/sse/chunking.ts";
@@ -42,6 +42,20 @@ test("nothing piles up for a caller who does not read", async () => {
   await scheduler.wait(20 * BEAT_MS);
   resolve("{}");
   expect(["{}", " {}"]).toContain((await rest()).text);
+});
+
+test("no timer is left behind", async () => {
+  vi.useFakeTimers();
+  try {
+    const came = play(Promise.resolve("{}"));
+    const left = play();
+    expect(vi.getTimerCount()).toBe(2);
+    await came.rest();
+    await left.reader.cancel();
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe("an answer that fails after all", () => {

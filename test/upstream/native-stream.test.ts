@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { dataOf, EventSplitter } from "#src/sse.ts";
+import { EventSplitter, fieldsOf } from "#src/sse.ts";
 import { BrokenStream } from "#src/upstream/answer-stream.ts";
 import type { NativeReply } from "#src/upstream/native.ts";
 import { NativeStream } from "#src/upstream/native-stream.ts";
@@ -15,7 +15,7 @@ function pass(stream: NativeStream, chunks: readonly Uint8Array[]): string {
 }
 
 function documentsOf(text: string): unknown[] {
-  const data = [...new EventSplitter().push(utf8(text))].map((event) => dataOf(event) ?? "");
+  const data = [...new EventSplitter().push(utf8(text))].map((event) => fieldsOf(event).data ?? "");
   expect(data.pop()).toBe("[DONE]");
   return data.map((json) => JSON.parse(json));
 }
@@ -166,7 +166,9 @@ describe("what is not the answer", () => {
   ])("$name breaks it, and what was whole before it has passed", ({ sent }) => {
     const stream = new NativeStream(reply("completions"), false);
     const said = pass(stream, [utf8(he + sent)]);
-    expect(JSON.parse(dataOf(utf8(said)) ?? "")).toMatchObject({ choices: [{ text: "he", finish_reason: null }] });
+    expect(JSON.parse(fieldsOf(utf8(said)).data ?? "")).toMatchObject({
+      choices: [{ text: "he", finish_reason: null }],
+    });
     expect(stream.broken).toBeInstanceOf(BrokenStream);
     expect(stream.endedWell).toBe(false);
   });

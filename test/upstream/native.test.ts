@@ -17,6 +17,10 @@ describe("the request", () => {
     });
   });
 
+  test("a document without content is no answer", () => {
+    expect(() => nativeAnswer(reply("chat"), { error: "loading" })).toThrow();
+  });
+
   test("a stream asks for the counts in every event", () => {
     expect(nativeRequest(question("chat", { stream: true }), served, 99)).toMatchObject({
       stream: true,
@@ -51,7 +55,19 @@ describe("the request", () => {
       becomes: { temperature: 0, top_p: 0.5, seed: 3 },
     },
     { name: "n=1", body: { n: 1 }, becomes: {} },
-    { name: "logprobs: false", body: { logprobs: false }, becomes: {} },
+    {
+      name: "what asks for nothing",
+      body: {
+        logprobs: false,
+        top_logprobs: 0,
+        tools: [],
+        response_format: { type: "text" },
+        best_of: 1,
+        suffix: "",
+        echo: false,
+      },
+      becomes: {},
+    },
     { name: "what the engine has by the same name", body: { top_k: 4, min_p: 0.1 }, becomes: { top_k: 4, min_p: 0.1 } },
   ])("options: $name", ({ body, becomes }) => {
     expect(nativeRequest(question("chat", body), served, 99)).toMatchObject(becomes);

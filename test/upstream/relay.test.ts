@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Problem } from "#src/problem.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
 import { OpenAiStream } from "#src/upstream/answer-stream.ts";
@@ -7,10 +7,11 @@ import { type Deadlines, relay, type Source } from "#src/upstream/relay.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
 
 const BEAT_MS = 5;
-const DEADLINES: Deadlines = { firstTokenMs: 10_000, betweenTokensMs: 30_000, totalMs: 600_000 };
+const DEADLINES: Deadlines = { betweenTokensMs: 30_000, totalMs: 600_000 };
 const PING = ": ping\n\n";
 const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n';
-const DONE = "data: [DONE]\n\n";
+const FINISH = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+const DONE = `${FINISH}data: [DONE]\n\n`;
 const token = (text: string): string =>
   `data: {"choices":[{"index":0,"delta":{"content":${JSON.stringify(text)}},"finish_reason":null}]}\n\n`;
 
@@ -39,7 +40,7 @@ function play(options: { deadlines?: Partial<Deadlines>; opening?: Promise<Sourc
     { highWaterMark: 0 },
   );
   const stream = new OpenAiStream({ usageChunk: true, member: "usage" });
-  const relayed = relay(options.opening ?? Promise.resolve({ body, stream }), {
+  const relayed = relay(options.opening ?? Promise.resolve({ reader: body.getReader(), stream, head: null }), {
     deadlines: { ...DEADLINES, ...options.deadlines },
     heartbeatMs: options.heartbeatMs ?? BEAT_MS,
     hangUp: () => seen.hungUp++,
@@ -54,7 +55,7 @@ function play(options: { deadlines?: Partial<Deadlines>; opening?: Promise<Sourc
   };
   return {
     ...relayed,
-    source: { body, stream },
+    source: (): Source => ({ reader: body.getReader(), stream, head: null }),
     clock,
     seen,
     settled,
@@ -116,7 +117,7 @@ describe("while tokens flow", () => {
       { highWaterMark: 0 },
     );
     const stream = new OpenAiStream({ usageChunk: true, member: "usage" });
-    const { read } = play({ opening: Promise.resolve({ body, stream }) });
+    const { read } = play({ opening: Promise.resolve({ reader: body.getReader(), stream, head: null }) });
     await beats(2);
     expect(pulls).toBe(0);
     for (const taken of [1, 2, 3]) {
@@ -186,7 +187,6 @@ describe("a host that fails", () => {
     { name: "is reset between events", said: [ROLE, hi], how: "reset", passed: ROLE + hi },
     { name: "ends inside an event", said: [hi, hi.slice(0, 20)], how: "end", passed: hi },
     { name: "is reset inside an event", said: [hi, hi.slice(0, 20)], how: "reset", passed: hi },
-    { name: "ends one line end before the end of [DONE]", said: [hi, DONE.slice(0, -1)], how: "end", passed: hi },
     { name: "talks garbage and stays", said: [hi, "data: {\n\n"], how: "stay", passed: hi },
     { name: "talks garbage in the chunk of a token", said: [`${hi}data: {\n\n`], how: "stay", passed: hi },
     {
@@ -304,6 +304,23 @@ describe("heartbeats", () => {
     expect(["", PING]).toContain((await rest()).join("").replace(token("a") + DONE, ""));
   });
 
+  test.each(["left", "complete", "broken"])("leave no timer behind a stream that is %s", async (how) => {
+    vi.useFakeTimers();
+    try {
+      const { reader, rest, say, end } = play();
+      expect(vi.getTimerCount()).toBe(1);
+      if (how === "left") await reader.cancel();
+      else {
+        say(how === "complete" ? DONE : "data: {\n\n");
+        if (how === "complete") end();
+        await rest();
+      }
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("stop with the stream", async () => {
     const { reader, clock, ended, seen } = play();
     await reader.cancel();
@@ -316,9 +333,6 @@ describe("heartbeats", () => {
 
 describe("deadlines", () => {
   test.each([
-    { name: "the first token, when nothing came", said: [], waitedMs: DEADLINES.firstTokenMs },
-    { name: "the first token, when a role came", said: [ROLE], waitedMs: DEADLINES.firstTokenMs },
-    { name: "the first token, when a comment came", said: [": ping\n\n"], waitedMs: DEADLINES.firstTokenMs },
     { name: "the next token", said: [ROLE, token("a")], waitedMs: DEADLINES.betweenTokensMs },
     { name: "the whole answer", said: [token("a")], waitedMs: DEADLINES.totalMs, betweenTokensMs: 10_000_000 },
   ])("$name", async ({ said, waitedMs, betweenTokensMs = DEADLINES.betweenTokensMs }) => {
@@ -328,6 +342,7 @@ describe("deadlines", () => {
       say(event);
       await beats(1);
     }
+    await beats(1);
     clock.nowMs += waitedMs;
     await beats(4);
     expect(seen.settled).toBe(0);
@@ -338,11 +353,52 @@ describe("deadlines", () => {
     expect(seen.hungUp).toBe(1);
   });
 
-  test("the opening counts as waiting for the first token", async () => {
-    const { rest, clock, ended } = play({ opening: new Promise(() => undefined) });
+  test.each([
+    { name: "a host that only pings", said: PING },
+    {
+      name: "a host that only counts",
+      said: 'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n',
+    },
+    { name: "a host that drips", said: ":" },
+  ])("$name brings no next token", async ({ said }) => {
+    const { say, rest, clock, ended } = play();
+    const all = rest();
+    say(token("a"));
+    await beats(1);
+    for (let turn = 0; turn < 4; turn++) {
+      clock.nowMs += DEADLINES.betweenTokensMs / 3;
+      say(said);
+      await beats(1);
+    }
+    expect(await ended).toMatchObject({ problem: { code: "upstream_timeout" } });
+    expect(codeAfter((await all).join("").replaceAll(PING, ""), token("a"))).toBe("upstream_timeout");
+  });
+
+  test("pings add up only until the next token", async () => {
+    const { say, rest, clock, end } = play();
+    const all = rest();
+    let said = "";
+    for (let turn = 0; turn < 4; turn++) {
+      for (const event of [token("a"), PING]) {
+        said += event;
+        say(event);
+        await beats(2);
+        clock.nowMs += 0.4 * DEADLINES.betweenTokensMs;
+      }
+    }
+    say(DONE);
+    end();
+    expect((await all).join("").replaceAll(PING, "")).toBe(said.replaceAll(PING, "") + DONE);
+  });
+
+  test("before the host begins its answer only the whole answer's deadline counts: hosts have theirs, one by one", async () => {
+    const { rest, clock, ended, seen } = play({ opening: new Promise(() => undefined) });
     const all = rest();
     await beats(1);
-    clock.nowMs += DEADLINES.firstTokenMs + 1;
+    clock.nowMs += DEADLINES.betweenTokensMs + 1;
+    await beats(4);
+    expect(seen.settled).toBe(0);
+    clock.nowMs += DEADLINES.totalMs;
     expect(codeAfter((await all).join("").replaceAll(PING, ""), "")).toBe("upstream_timeout");
     expect(await ended).toMatchObject({ kind: "upstream_error" });
   });
@@ -378,7 +434,7 @@ describe("a host that has not begun", () => {
     expect(await first).toBe(PING);
     say(token("a") + DONE);
     end();
-    resolve(source);
+    resolve(source());
     expect((await rest()).join("").replaceAll(PING, "")).toBe(token("a") + DONE);
     expect(await ended).toEqual({ kind: "complete" });
   });
@@ -405,7 +461,7 @@ describe("a host that has not begun", () => {
       await reader.cancel();
       expect(await ended).toEqual({ kind: "client_left" });
       if (isRefused) reject(new Problem("upstream_error"));
-      else resolve(source);
+      else resolve(source());
       await pending;
       await settled;
       await beats(1);

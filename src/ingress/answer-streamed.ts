@@ -1,0 +1,69 @@
+/** A streamed answer: the host's events, relayed. Its lease is settled exactly once, on every way out. */
+import type { Candidate } from "#src/fleet/plan.ts";
+import { Problem } from "#src/problem.ts";
+import type { Attempt } from "#src/upstream/attempt.ts";
+import { openStream } from "#src/upstream/exchange.ts";
+import { HEARTBEAT_MS } from "#src/upstream/heartbeat.ts";
+import { relay, type Source } from "#src/upstream/relay.ts";
+import {
+  type Asking,
+  askHosts,
+  before,
+  ended,
+  LEASE_NOT_DURABLE,
+  leaving,
+  provenance,
+  unanswered,
+} from "./ask-hosts.ts";
+import { settleBehind } from "./settle.ts";
+
+/** A silent host commits the stream after one heartbeat, so that a caller who has left is noticed from then on. */
+const COMMIT_AFTER_MS = HEARTBEAT_MS;
+
+/** Answers with an event stream. */
+export async function answerStreamed(asking: Asking): Promise<Response> {
+  const { call, model, lease, headers } = asking;
+  const left = leaving(call.request);
+  const { firstToken, betweenTokens, total } = model.deadlines;
+  const asked = askHosts<Source>(asking, openStream, firstToken, left.signal);
+  const early = await before(COMMIT_AFTER_MS, asked);
+  if (early !== null && early.kind !== "answered") throw unanswered(asking, early);
+
+  const {
+    body,
+    ended: end,
+    firstContentAtMs,
+  } = relay(asked.then(sourceOf), {
+    deadlines: { betweenTokensMs: betweenTokens, totalMs: total },
+    hangUp: () => left.abort(),
+    now: Date.now,
+  });
+  // Anchored before the response is returned: at a disconnect the platform tears down what is not.
+  call.defer(
+    end.then(async (how) => {
+      const result = await asked;
+      const tally = result.kind === "answered" ? result.answer.stream.tally : null;
+      const outcome = how.kind === "upstream_error" && result.kind === "rejected" ? "rejected" : how.kind;
+      const event = ended(asking, result, outcome, tally, firstContentAtMs());
+      settleBehind(call, lease, event);
+    }),
+  );
+  if (!(await lease.confirmed)) {
+    await body.cancel();
+    throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
+  }
+  const by = early?.kind === "answered" ? early.by : null;
+  return new Response(body, {
+    headers: {
+      ...headers,
+      ...provenance(asking, by),
+      "content-type": "text/event-stream; charset=utf-8",
+      "x-accel-buffering": "no",
+    },
+  });
+}
+
+function sourceOf(result: Attempt<Candidate, Source>): Source {
+  if (result.kind === "answered") return result.answer;
+  throw result.kind === "client_left" ? new Problem("upstream_error") : result.problem;
+}
