@@ -62,7 +62,6 @@ describe("the request", () => {
         top_logprobs: 0,
         tools: [],
         response_format: { type: "text" },
-        best_of: 1,
         suffix: "",
         echo: false,
       },
@@ -74,7 +73,7 @@ describe("the request", () => {
   });
 
   test("nothing else of the caller's goes on, nor a temperature of null", () => {
-    const body = { user: "u", metadata: {}, n_predict: -1, grammar: "root ::= x", temperature: null, model: "m" };
+    const body = { user: "u", metadata: {}, grammar: "root ::= x", temperature: null, model: "m" };
     const sent = Object.keys(nativeRequest(question("chat", body), served, 99));
     expect(sent.sort()).toEqual(["cache_prompt", "n_predict", "prompt", "stop", "stream"]);
   });
