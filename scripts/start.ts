@@ -1,9 +1,9 @@
 /** `npm start`: the command line around `stack/stack.ts`. Prints, waits for a signal or a crash, and sets the exit code. */
 import { join } from "node:path";
 import { parseOptions, USAGE } from "./stack/options.ts";
+import { PartFailure } from "./stack/part-failure.ts";
 import { Refusal } from "./stack/refusal.ts";
 import { type RunningStack, startStack } from "./stack/stack.ts";
-import { PartEnded } from "./stack/supervisor.ts";
 
 const stopAsked = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stopAsked.abort());
@@ -39,16 +39,18 @@ async function main(args: string[]): Promise<number> {
       console.log("stopped");
       return 0;
     }
-    if (error instanceof Refusal || error instanceof PartEnded) console.error(`\n${error.message}`);
+    if (error instanceof Refusal || error instanceof PartFailure) console.error(`\n${error.message}`);
     else console.error(error);
     return error instanceof Refusal ? error.exitCode : 1;
   }
 }
 
-function readyText({ stack, exampleModel }: RunningStack, stackFile: string, seconds: string): string {
+function readyText({ stack, exampleModel, models }: RunningStack, stackFile: string, seconds: string): string {
   const body = { model: exampleModel, stream: true, messages: [{ role: "user", content: "Say hello" }] };
   const curl = `curl -N ${stack.gateway}/v1/chat/completions -H 'authorization: Bearer ${stack.apiKey}' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
   const lines = [`\nready after ${seconds} s: ${stack.gateway}\n`];
+  const names = models.map(({ id, kind }) => (kind === "embedding" ? `${id} (embeddings)` : id));
+  lines.push(`Models: ${names.join(", ")}\n`);
   if (exampleModel !== null) lines.push(`Try it:\n\n${curl}\n`);
   lines.push(`Tokens and addresses: ${stackFile}. Ctrl-C ends everything.`);
   return lines.join("\n");

@@ -1,6 +1,6 @@
 /** The catalog a stack runs on: read, checked, and pointed at the lab. Knows the file, not what the hosts are. */
 import { readFileSync } from "node:fs";
-import { type Catalog, parseCatalog } from "#src/catalog/schema.ts";
+import { type Catalog, type CatalogProblem, parseCatalog } from "#src/catalog/schema.ts";
 import { Refusal } from "./refusal.ts";
 import { inRepository } from "./repository.ts";
 
@@ -15,9 +15,24 @@ const BUNDLED = inRepository("src", "catalog", "default.json");
 export function readCatalog(file: string | null): Catalog {
   const path = file ?? BUNDLED;
   const parsed = parseCatalog(jsonOf(path, file === null ? "" : " Give another one with --catalog FILE."));
-  if (parsed.kind === "valid") return parsed.catalog;
-  const problems = parsed.problems.map((problem) => `  ${problem.path}: ${problem.reason}`);
-  throw new Refusal(2, `The catalog ${path} cannot be used:\n${problems.join("\n")}`);
+  const problems = parsed.kind === "valid" ? notHere(parsed.catalog) : parsed.problems;
+  if (parsed.kind === "valid" && problems.length === 0) return parsed.catalog;
+  const lines = problems.map((problem) => `  ${problem.path}: ${problem.reason}`);
+  throw new Refusal(2, `The catalog ${path} cannot be used:\n${lines.join("\n")}`);
+}
+
+/** What a valid catalog asks for and only a deployed Worker has. */
+function notHere({ hosts }: Catalog): CatalogProblem[] {
+  return hosts.flatMap(({ reach }, at) =>
+    reach.via === "vpc"
+      ? [
+          {
+            path: `hosts.${at}.reach.via`,
+            reason: `"vpc" works only in a deployed Worker: Workers VPC has no local emulation. Reach the host "direct" or by "access" here.`,
+          },
+        ]
+      : [],
+  );
 }
 
 function jsonOf(path: string, advice: string): unknown {
@@ -28,7 +43,8 @@ function jsonOf(path: string, advice: string): unknown {
     throw new Refusal(2, `The catalog ${path} cannot be read: ${reasonOf(error)}.${advice}`);
   }
   try {
-    return JSON.parse(text);
+    // Editors on Windows put a byte order mark before the text.
+    return JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (error) {
     throw new Refusal(2, `The catalog ${path} is not JSON: ${reasonOf(error)}.`);
   }

@@ -32,7 +32,7 @@ export const USAGE = `npm start -- [flags]      Runs the whole system on 127.0.0
   --issuer URL         your OIDC issuer, together with --audience (default: one is started)
   --audience A         the audience that your issuer puts into access tokens
   --database-url URL   your Postgres, postgres://user:password@host:port/database (default: one is started)
-  --no-lab             start no lab hosts
+  --no-lab             start no lab hosts; wants --catalog, because the bundled catalog names the lab's
   --state DIR          where database, keys and logs are kept (default .causeway)
   --help               this text`;
 
@@ -45,7 +45,7 @@ export const USAGE = `npm start -- [flags]      Runs the whole system on 127.0.0
  */
 export function parseOptions(args: readonly string[]): StackOptions | null {
   const flags = readFlags(args);
-  if (flags.help === true) return null;
+  if (flags === "help") return null;
   return {
     port: flags.port === undefined ? DEFAULT_OPTIONS.port : portFrom(flags.port),
     stateDir: flags.state === undefined ? DEFAULT_OPTIONS.stateDir : filled("--state", flags.state),
@@ -57,9 +57,19 @@ export function parseOptions(args: readonly string[]): StackOptions | null {
 }
 
 function readFlags(args: readonly string[]) {
+  const { values, tokens } = parsed(args);
+  if (values.help === true) return "help";
+  const names = tokens.flatMap((token) => (token.kind === "option" ? token.rawName : []));
+  const repeated = names.find((name, at) => names.indexOf(name) < at);
+  if (repeated !== undefined) throw new Refusal(2, `${repeated} is given more than once: give it once.`);
+  return values;
+}
+
+function parsed(args: readonly string[]) {
   try {
     return parseArgs({
       args: [...args],
+      tokens: true,
       options: {
         port: { type: "string" },
         catalog: { type: "string" },
@@ -70,10 +80,11 @@ function readFlags(args: readonly string[]) {
         state: { type: "string" },
         help: { type: "boolean" },
       },
-    }).values;
+    });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Refusal(2, `${reason.split(". ")[0]}. The flags are:\n\n${USAGE}`);
+    // Node's sentence is followed by advice for programmers.
+    const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
+    throw new Refusal(2, `${sentence}. All flags: npm start -- --help`);
   }
 }
 

@@ -26,11 +26,11 @@ export function gatewaySecret(state: StateDir, env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * The engines' API keys that a catalog names, and the Access service token when it is set.
+ * The engines' API keys that a catalog names, and the Access service token when it is set or a host is reached with it.
  *
  * @param file the catalog's file for the message, or null for the bundled one
  * @param mayMake true when the hosts are the lab's, which accept any key
- * @throws Refusal (exit code 2) naming the place in the catalog and the variable
+ * @throws Refusal (exit code 2) naming every place in the catalog and its variables
  */
 export function engineKeys(
   catalog: Catalog,
@@ -39,22 +39,38 @@ export function engineKeys(
   env: NodeJS.ProcessEnv,
 ): Record<string, string> {
   const keys: Record<string, string> = {};
-  catalog.hosts.forEach(({ id, keyFrom }, at) => {
-    if (keyFrom === undefined || keyFrom in keys) return;
-    const given = env[keyFrom];
-    if (given !== undefined && given !== "") keys[keyFrom] = given;
-    else if (mayMake) keys[keyFrom] = randomBytes(24).toString("base64url");
-    else {
-      const where = `hosts.${at}.keyFrom in ${file ?? "the bundled catalog"}`;
-      throw new Refusal(
-        2,
-        `${where} says that the key of ${id} is in ${keyFrom}, but that variable is not set. Set it to the engine's API key, or leave keyFrom out if the engine needs none.`,
-      );
-    }
-  });
-  for (const name of ACCESS_TOKEN) {
+  const has = (name: string): boolean => {
     const given = env[name];
     if (given !== undefined && given !== "") keys[name] = given;
-  }
+    return name in keys;
+  };
+  const accessMissing = ACCESS_TOKEN.filter((name) => !has(name));
+  const missing = catalog.hosts.flatMap(({ id, keyFrom, reach }, at) => {
+    const found: Missing[] = [];
+    if (reach.via === "access" && accessMissing.length > 0) {
+      const reason = `${id} is reached with an Access service token. Set ${accessMissing.join(" and ")}.`;
+      found.push({ path: `hosts.${at}.reach.via`, variables: accessMissing, reason });
+    }
+    if (keyFrom === undefined || has(keyFrom)) return found;
+    if (mayMake) keys[keyFrom] = randomBytes(24).toString("base64url");
+    else {
+      const reason = `the key of ${id} is in ${keyFrom}, but that variable is not set. Set it to the engine's API key, or leave keyFrom out if the engine needs none.`;
+      found.push({ path: `hosts.${at}.keyFrom`, variables: [keyFrom], reason });
+    }
+    return found;
+  });
+  if (missing.length > 0) throw new Refusal(2, file === null ? labSentence(missing) : fileSentence(file, missing));
   return keys;
+}
+
+type Missing = { readonly path: string; readonly variables: readonly string[]; readonly reason: string };
+
+function fileSentence(file: string, missing: readonly Missing[]): string {
+  const lines = missing.map(({ path, reason }) => `  ${path}: ${reason}`);
+  return `The catalog ${file} needs what the environment does not hold:\n${lines.join("\n")}`;
+}
+
+function labSentence(missing: readonly Missing[]): string {
+  const names = [...new Set(missing.flatMap(({ variables }) => variables))].join(" and ");
+  return `--no-lab wants --catalog FILE with your own hosts, because the bundled catalog names the lab's. If hosts of yours listen at its addresses, set their keys instead: ${names}.`;
 }

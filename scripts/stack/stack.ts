@@ -2,7 +2,7 @@
  * The conductor of `npm start`: brings the parts up in order, watches over them, and takes them down. Each part's
  * own file knows how the part works; this one knows which needs which.
  */
-import type { Catalog } from "#src/catalog/schema.ts";
+import type { Catalog, Model } from "#src/catalog/schema.ts";
 import { exampleModel, onLab, readCatalog } from "./catalog-file.ts";
 import { AUDIENCE, fetchTokens, ISSUER_PORT, issuerTrouble, startIssuer } from "./issuer.ts";
 import { type IssuerKeys, keptIssuerKeys } from "./issuer-keys.ts";
@@ -11,6 +11,7 @@ import { localApiKey } from "./local-api-key.ts";
 import { takeLock } from "./lock.ts";
 import { migrate } from "./migrate.ts";
 import { DEFAULT_OPTIONS, type StackOptions } from "./options.ts";
+import type { PartFailure } from "./part-failure.ts";
 import { endOrphans } from "./pid-book.ts";
 import { gatewayPort, portNear, whereText } from "./ports.ts";
 import { POSTGRES_PORT, startPostgres } from "./postgres.ts";
@@ -19,7 +20,7 @@ import { Refusal } from "./refusal.ts";
 import { engineKeys, gatewaySecret } from "./secrets.ts";
 import { removeStackFile, type StackFile, writeStackFile } from "./stack-file.ts";
 import { openStateDir, type StateDir } from "./state-dir.ts";
-import { type PartEnded, Supervisor } from "./supervisor.ts";
+import { Supervisor } from "./supervisor.ts";
 import { fillKv, playCron, startWorker } from "./worker.ts";
 
 /** Tokens live ten minutes; a reader of `stack.json` always finds at least five of them left. */
@@ -38,8 +39,10 @@ export type RunningStack = {
   readonly stack: StackFile;
   /** A model of the catalog that chats, for the curl line. */
   readonly exampleModel: string | null;
-  /** Resolves when a part ends by itself. The others still run then: call `stop`. */
-  readonly crashed: Promise<PartEnded>;
+  /** The catalog's models, by the names that callers use. */
+  readonly models: readonly { readonly id: string; readonly kind: Model["kind"] }[];
+  /** Resolves when a part ends by itself or the gateway falls silent. The others still run then: call `stop`. */
+  readonly crashed: Promise<PartFailure>;
   /** Ends every process and gives the state folder back. Calling it again waits for the same end. */
   stop(): Promise<void>;
 };
@@ -47,7 +50,7 @@ export type RunningStack = {
 /**
  * Brings the whole system up and returns when the gateway answers.
  *
- * @throws Refusal when it cannot be started as asked; PartEnded when a part ends while starting. Nothing runs then.
+ * @throws Refusal when it cannot be started as asked; PartFailure when a part does not start. Nothing runs then.
  */
 export async function startStack(
   options: Partial<StackOptions> = {},
@@ -73,7 +76,8 @@ export async function startStack(
     writeStackFile(state, stack);
     endings.push(playCron(stack.gateway));
     if (keys !== null) endings.push(renewTokens(state, stack, keys));
-    return { stack, exampleModel: exampleModel(catalog), crashed: supervisor.crashed, stop };
+    const { models } = catalog;
+    return { stack, exampleModel: exampleModel(catalog), models, crashed: supervisor.crashed, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -115,7 +119,7 @@ async function bringUp(plan: Plan): Promise<{ stack: StackFile; keys: IssuerKeys
       [apiKey.kvKey]: JSON.stringify(apiKey.record),
     });
     const variables = { OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience, CAUSEWAY_SECRET: secret, ...engines };
-    const { url, trouble } = await startWorker(supervisor, state, port, variables, databaseUrl);
+    const { url, trouble } = await startWorker(supervisor, state, port, variables, databaseUrl, print);
     return { value: url, text: trouble === null ? url : `${url} (${trouble})` };
   };
   const gateway = await step(print, "worker", worker())();

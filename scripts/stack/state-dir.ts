@@ -10,7 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { Refusal } from "./refusal.ts";
 
 export type StateDir = {
@@ -32,8 +32,8 @@ export function openStateDir(dir: string): StateDir {
   const logs = join(root, "logs");
   const wrangler = join(root, "wrangler");
   try {
-    mkdirSync(root, { recursive: true });
-    for (const inner of [logs, wrangler]) mkdirSync(inner, { recursive: true, mode: 0o700 });
+    makeFolder(root, 0o777);
+    for (const inner of [logs, wrangler]) makeFolder(inner, 0o700);
     // Root's Postgres runs as another user, which must be able to pass through here; what is secret has mode 0600.
     if (process.getuid?.() === 0) chmodSync(root, (statSync(root).mode & 0o777) | 0o011);
     accessSync(root, constants.W_OK | constants.X_OK);
@@ -45,6 +45,18 @@ export function openStateDir(dir: string): StateDir {
     );
   }
   return { root, logs, postgres: join(root, "postgres"), wrangler };
+}
+
+/** Folder by folder: Node's own `recursive` never returns where a parent is there and says ENOENT, as /proc does. */
+function makeFolder(path: string, mode: number): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (dirname(path) !== path) makeFolder(dirname(path), 0o777);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    // Another start may have made it since we looked.
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
+  }
 }
 
 /** Writes a file for our eyes only, whole or not at all. */

@@ -1,19 +1,21 @@
 /**
- * Starts the parts of a stack as processes of their own, notices when one ends that should not, and ends them all.
+ * Starts the parts of a stack as processes of their own, notices when one ends or falls silent that should not, and
+ * ends them all.
  * It knows processes, logs and signals, and nothing of what the parts do.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync, renameSync } from "node:fs";
+import { closeSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { endGroup } from "./end-group.ts";
+import { fallsSilent, type Rhythm } from "./liveness.ts";
+import { type Logged, PartEnded, type PartFailure, PartSilent } from "./part-failure.ts";
 import { PidBook, STATE_MARK } from "./pid-book.ts";
 import type { StateDir } from "./state-dir.ts";
 
 /** SIGTERM, then this long, then SIGKILL. Postgres writes a checkpoint in this time. */
 const STOP_GRACE_MS = 5_000;
 const READY_POLL_MS = 50;
-const SHOWN_LOG_LINES = 20;
 
 export type PartSpec = {
   readonly name: string;
@@ -27,43 +29,29 @@ export type PartSpec = {
   readonly stopSignal?: "SIGTERM" | "SIGINT";
   /** Gives the part an IPC channel, by which it notices that we are gone. */
   readonly ipc?: boolean;
+  /** Lines of its log that say nothing about a crash. */
+  readonly noise?: RegExp;
 };
 
-export type Part = {
-  readonly name: string;
+export type Part = Logged & {
   readonly pid: number;
-  readonly logFile: string;
   readonly ended: Promise<PartEnded>;
 };
-
-/** A part ended. The message names it, says how, and shows the end of its log. */
-export class PartEnded extends Error {
-  override readonly name = "PartEnded";
-  readonly part: string;
-  readonly exitCode: number | null;
-
-  constructor(part: string, exitCode: number | null, signal: NodeJS.Signals | null, logFile: string) {
-    const how = exitCode === null ? `by ${signal ?? "an unknown signal"}` : `with exit code ${exitCode}`;
-    super(`${part} ended ${how}. The last lines of ${logFile}:\n${lastLines(logFile)}`);
-    this.part = part;
-    this.exitCode = exitCode;
-  }
-}
 
 export class Supervisor {
   readonly #state: StateDir;
   readonly #book: PidBook;
   readonly #running = new Map<number, { part: Part; stopSignal: "SIGTERM" | "SIGINT" }>();
-  readonly #crash = Promise.withResolvers<PartEnded>();
-  #stopping = false;
+  readonly #crash = Promise.withResolvers<PartFailure>();
+  readonly #stopping = new AbortController();
 
   constructor(state: StateDir) {
     this.#state = state;
     this.#book = new PidBook(state);
   }
 
-  /** Resolves when a part ends that nobody asked to end. */
-  get crashed(): Promise<PartEnded> {
+  /** Resolves when a part ends that nobody asked to end, or when one that is watched falls silent. */
+  get crashed(): Promise<PartFailure> {
     return this.#crash.promise;
   }
 
@@ -71,9 +59,23 @@ export class Supervisor {
   launch(spec: PartSpec): Part {
     const part = this.#spawn(spec);
     void part.ended.then((ended) => {
-      if (!this.#stopping) this.#crash.resolve(ended);
+      if (!this.#stopping.signal.aborted) this.#crash.resolve(ended);
     });
     return part;
+  }
+
+  /**
+   * Watches a part that answers, until it is stopped. Its silence is a crash of the stack.
+   *
+   * @param probe asks the part something, within the signal's time; what it throws counts as no answer
+   * @param question what is asked, for the message
+   */
+  watch(part: Part, rhythm: Rhythm, question: string, probe: (signal: AbortSignal) => Promise<unknown>): void {
+    void fallsSilent(probe, rhythm, this.#stopping.signal).then((silent) => {
+      if (!silent) return;
+      const times = `${question} failed ${rhythm.failures} times in a row, with ${rhythm.limitMs / 1_000} s each`;
+      this.#crash.resolve(new PartSilent(part, `does not answer any more: ${times}`));
+    });
   }
 
   /** Runs a command to its end. Throws PartEnded when it fails. */
@@ -88,7 +90,7 @@ export class Supervisor {
    * Waits until a part answers.
    *
    * @param probe yields the answer, or null while there is none; what it throws counts as none
-   * @throws PartEnded when the part ends first; Error after `limitMs`
+   * @throws PartEnded when the part ends first; PartSilent after `limitMs`
    */
   async ready<T>(part: Part, limitMs: number, probe: () => Promise<T | null>): Promise<T> {
     let ended: PartEnded | null = null;
@@ -100,7 +102,7 @@ export class Supervisor {
       const answer = await probe().catch(() => null);
       if (answer !== null) return answer;
     }
-    throw new Error(`${part.name} is not ready after ${limitMs / 1000} s. ${lastLinesOf(part)}`);
+    throw new PartSilent(part, `is not ready after ${limitMs / 1_000} s`);
   }
 
   /**
@@ -109,7 +111,7 @@ export class Supervisor {
    * @returns the names of parts that could not be ended
    */
   async stopAll(): Promise<string[]> {
-    this.#stopping = true;
+    this.#stopping.abort();
     const stuck: string[] = [];
     // The Worker before the hosts, and the database last: a part outlives those that use it.
     for (const { part } of [...this.#running.values()].reverse()) {
@@ -119,7 +121,7 @@ export class Supervisor {
   }
 
   #spawn(spec: PartSpec): Part {
-    if (this.#stopping) throw new Error(`${spec.name} is not started, because the stack is stopping.`);
+    if (this.#stopping.signal.aborted) throw new Error(`${spec.name} is not started, because the stack is stopping.`);
     const logFile = join(this.#state.logs, `${spec.name}.log`);
     const log = freshLog(logFile);
     const stopSignal = spec.stopSignal ?? "SIGTERM";
@@ -132,10 +134,11 @@ export class Supervisor {
         detached: true,
         ...(spec.account == null ? {} : { uid: spec.account.uid, gid: spec.account.gid }),
       });
-      const ended = endOf(child, spec.name, logFile);
+      const logged = { name: spec.name, logFile, noise: spec.noise };
+      const ended = endOf(child, logged);
       // Without a pid nothing was started: `ended` tells why.
       const pid = child.pid ?? -1;
-      const part = { name: spec.name, pid, logFile, ended };
+      const part = { ...logged, pid, ended };
       if (pid > 0) {
         this.#running.set(pid, { part, stopSignal });
         this.#book.add(spec.name, pid, stopSignal);
@@ -158,12 +161,12 @@ export class Supervisor {
   }
 }
 
-function endOf(child: ChildProcess, name: string, logFile: string): Promise<PartEnded> {
+function endOf(child: ChildProcess, part: Logged): Promise<PartEnded> {
   return new Promise((resolve) => {
-    child.once("exit", (code, signal) => resolve(new PartEnded(name, code, signal, logFile)));
+    child.once("exit", (code, signal) => resolve(new PartEnded(part, code, signal)));
     child.once("error", (error) => {
-      const ended = new PartEnded(name, 127, null, logFile);
-      ended.message = `${name} cannot be started: ${error.message}`;
+      const ended = new PartEnded(part, 127, null);
+      ended.message = `${part.name} cannot be started: ${error.message}`;
       resolve(ended);
     });
   });
@@ -177,16 +180,4 @@ function freshLog(logFile: string): number {
     // The first run.
   }
   return openSync(logFile, "a", 0o600);
-}
-
-function lastLinesOf(part: Part): string {
-  return `The last lines of ${part.logFile}:\n${lastLines(part.logFile)}`;
-}
-
-function lastLines(logFile: string): string {
-  try {
-    return readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-SHOWN_LOG_LINES).join("\n");
-  } catch {
-    return "(no log)";
-  }
 }

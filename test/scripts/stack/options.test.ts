@@ -31,6 +31,9 @@ describe("flags that are refused", () => {
   it.each([
     [["--prot", "1"], "--prot"],
     [["extra"], "extra"],
+    [["--port", "1", "--port", "2"], "--port"],
+    [["--no-lab", "--catalog", "a.json", "--no-lab"], "--no-lab"],
+    [["--state=a", "--state=a"], "--state"],
     [["--port"], "--port"],
     [["--port", "70000"], "--port"],
     [["--port", "-1"], "--port"],
@@ -49,8 +52,16 @@ describe("flags that are refused", () => {
   ])("%j", (args, named) => {
     const refusal = refusalOf(() => parseOptions(args));
     expect(refusal.exitCode).toBe(2);
-    expect(refusal.message.split("\n")[0]).toContain(named);
+    // One line: after a whole help text the reason would have scrolled away.
+    expect(refusal.message.split("\n")).toEqual([expect.stringContaining(named)]);
   });
+
+  it.each([[["--prot", "1"]], [["extra"]], [["--port"]], [["--port", "-1"]], [["--no-lab=yes"]]])(
+    "%j: the last words are where all flags are told",
+    (args) => {
+      expect(refusalOf(() => parseOptions(args)).message).toMatch(/^[^.]+\. All flags: npm start -- --help$/);
+    },
+  );
 
   it("never repeats a database password", () => {
     expect(refusalOf(() => parseOptions(["--database-url", "postgres://me:hunter2@db"])).message).not.toContain(

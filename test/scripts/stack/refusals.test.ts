@@ -1,11 +1,12 @@
 // What the stack refuses before it starts anything: catalogs, secrets and ports, each naming what to change.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { exampleModel, onLab, readCatalog } from "#scripts/stack/catalog-file.ts";
 import { freePort, gatewayPort } from "#scripts/stack/ports.ts";
+import { Refusal } from "#scripts/stack/refusal.ts";
 import { engineKeys, gatewaySecret } from "#scripts/stack/secrets.ts";
 import { openStateDir } from "#scripts/stack/state-dir.ts";
 import { dotenv } from "#scripts/stack/worker-env.ts";
@@ -36,11 +37,25 @@ describe("a catalog", () => {
       () => written({ hosts: [host], models: [{ ...model, served: [{ host: "gpv", as: "M" }] }] }),
       "models.0.served.0.host: ",
     ],
+    [
+      "is reached through Workers VPC",
+      () =>
+        written({
+          hosts: [host, { ...host, id: "far", reach: { via: "vpc", binding: "FAR", url: "http://far" } }],
+          models: [model],
+        }),
+      "hosts.1.reach.via: ",
+    ],
   ])("that %s is refused with its file and the reason", (_, file, reason) => {
     const path = file();
     const refused = expect.objectContaining({ exitCode: 2, message: expect.stringContaining(reason) });
     expect(() => readCatalog(path)).toThrow(refused);
     expect(() => readCatalog(path)).toThrow(path);
+  });
+
+  it("may begin with a byte order mark", () => {
+    const plain = JSON.stringify({ hosts: [host], models: [model] });
+    expect(readCatalog(written(`\uFEFF${plain}`))).toEqual(readCatalog(written(plain)));
   });
 
   it("is pointed at the lab by host id, and only there", () => {
@@ -69,6 +84,53 @@ describe("the engines' keys", () => {
     for (const named of ["hosts.0.keyFrom", file, "GPU_KEY"]) {
       expect(() => engineKeys(catalog, file, false, { GPU_KEY: "" })).toThrow(named);
     }
+  });
+
+  const [id, secret] = ["ACCESS_CLIENT_ID", "ACCESS_CLIENT_SECRET"] as const;
+  const behindAccess = written({
+    hosts: [host, { ...host, id: "far", keyFrom: undefined, reach: { via: "access", url: "https://far.example" } }],
+    models: [model],
+  });
+  it.each([
+    [{}, [id, secret]],
+    [{ [id]: "i" }, [secret]],
+    [{ [id]: "", [secret]: "s" }, [id]],
+  ])("want the Access service token for a host behind Access: %j", (given, missing) => {
+    const refusal = refusalOf(() =>
+      engineKeys(readCatalog(behindAccess), behindAccess, false, { GPU_KEY: "k", ...given }),
+    );
+    expect(refusal.exitCode).toBe(2);
+    expect(refusal.message).toContain(behindAccess);
+    expect(refusal.message).toContain("hosts.1.reach.via: ");
+    expect(refusal.message.match(/ACCESS_\w+/g)).toEqual(missing);
+  });
+
+  it("hold the Access service token when it is there", () => {
+    const env = { GPU_KEY: "k", [id]: "i", [secret]: "s" };
+    expect(engineKeys(readCatalog(behindAccess), behindAccess, false, env)).toEqual(env);
+  });
+
+  it("of the bundled catalog without the lab are all named, after the flag that is likely meant", () => {
+    const refusal = refusalOf(() => engineKeys(readCatalog(null), null, false, {}));
+    expect(refusal.message).toMatch(/--no-lab.*--catalog.*VLLM_API_KEY.*JETSON_API_KEY/);
+  });
+});
+
+describe("a state folder", () => {
+  it.each([
+    // Node's own recursive mkdir never returns from this one.
+    ["under /proc", () => "/proc/causeway/state"],
+    ["under a file", () => join(written("{}"), "state")],
+  ])("%s is refused with its path and the flag", (_, path) => {
+    const refusal = refusalOf(() => openStateDir(path()));
+    expect(refusal.exitCode).toBe(1);
+    expect(refusal.message).toMatch(/state .*--state/);
+  });
+
+  it("is made with the folders above it, and kept when it is there", () => {
+    const path = join(folder, "deep", "er", "state");
+    expect(openStateDir(path)).toEqual(openStateDir(path));
+    expect(statSync(join(path, "logs")).mode & 0o777).toBe(0o700);
   });
 });
 
@@ -126,3 +188,13 @@ describe("the gateway's port", () => {
     expect(await gatewayPort(0)).toBeGreaterThan(1024);
   });
 });
+
+function refusalOf(work: () => unknown): Refusal {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  }
+  throw new Error("nothing was refused");
+}

@@ -76,6 +76,10 @@ describe("a running stack", () => {
     expect(found.filter((word) => steps.includes(word))).toEqual(steps);
   });
 
+  it("names the models that can be asked", () => {
+    expect(running.run.text()).toMatch(/^Models: llama-3\.1-8b, .*, bge-small-en-v1\.5 \(embeddings\)$/m);
+  });
+
   it("writes stack.json for its owner only, with all that the contract names", () => {
     const { stack } = running;
     expect(statSync(join(root, "stack.json")).mode & 0o777).toBe(0o600);

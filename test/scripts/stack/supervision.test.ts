@@ -1,14 +1,16 @@
 // Processes: a crash is noticed and named, everything ends with its whole group, orphans are told from strangers.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { takeLock } from "#scripts/stack/lock.ts";
+import { PartEnded, PartSilent } from "#scripts/stack/part-failure.ts";
 import { endOrphans } from "#scripts/stack/pid-book.ts";
 import { identify, isAlive, membersOf } from "#scripts/stack/process-table.ts";
 import { openStateDir, type StateDir } from "#scripts/stack/state-dir.ts";
-import { PartEnded, Supervisor } from "#scripts/stack/supervisor.ts";
+import { Supervisor } from "#scripts/stack/supervisor.ts";
 
 let state: StateDir;
 let supervisor: Supervisor;
@@ -20,6 +22,11 @@ afterEach(async () => {
   await supervisor.stopAll();
   rmSync(state.root, { recursive: true, force: true });
 });
+
+/** What a hanging server looks like: nothing comes until the asker gives up. */
+function unanswered(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+}
 
 /** A part that is a line of shell. */
 function shell(name: string, script: string) {
@@ -33,6 +40,30 @@ it("names a part that crashed, its exit code and the end of its log", async () =
   expect(crash).toMatchObject({ part: "brittle", exitCode: 7 });
   expect(crash.message).toContain(join(state.logs, "brittle.log"));
   expect(crash.message.split("\n").slice(1)).toEqual(Array.from({ length: 20 }, (_, at) => String(at + 21)));
+});
+
+it("names a part that runs and answers no more, and shows its log without the noise", async () => {
+  const part = supervisor.launch({ ...shell("mute", "echo asked; echo broken; sleep 60"), noise: /asked/ });
+  await supervisor.ready(part, 5_000, async () =>
+    readFileSync(part.logFile, "utf8").includes("broken") ? true : null,
+  );
+  supervisor.watch(part, { everyMs: 1, limitMs: 10, failures: 3 }, "GET /health", () => Promise.reject(new Error()));
+  const crash = await supervisor.crashed;
+  expect(crash).toBeInstanceOf(PartSilent);
+  expect(crash.part).toBe("mute");
+  expect(crash.message).toMatch(/^mute does not answer any more: GET \/health .*\nbroken$/s);
+});
+
+it("takes no part for silent that is being stopped", async () => {
+  const part = supervisor.launch(shell("slow", "sleep 60"));
+  supervisor.watch(part, { everyMs: 1, limitMs: 50, failures: 3 }, "GET /health", unanswered);
+  await supervisor.stopAll();
+  expect(await Promise.race([supervisor.crashed, sleep(200, "none")])).toBe("none");
+});
+
+it("gives up waiting for a part that never answers", async () => {
+  const part = supervisor.launch(shell("mute", "sleep 60"));
+  await expect(supervisor.ready(part, 100, async () => null)).rejects.toBeInstanceOf(PartSilent);
 });
 
 it("names a program that cannot be started", async () => {
