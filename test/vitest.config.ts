@@ -24,7 +24,11 @@ export default defineConfig({
           cloudflareTest(({ inject }) => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { CAUSEWAY_SECRET: "only-for-tests-only-for-tests-only-for-tests" },
+              bindings: {
+                CAUSEWAY_SECRET: "only-for-tests-only-for-tests-only-for-tests",
+                VLLM_API_KEY: "vllm-key-of-the-tests",
+                JETSON_API_KEY: "jetson-key-of-the-tests",
+              },
               hyperdrives: { HYPERDRIVE: inject("databaseUrl") },
             },
           })),

@@ -2,12 +2,16 @@
  * The catalog in force: KV's `catalog` where there is one, else the bundled default. An invalid document in KV is
  * refused with its reasons and never replaces a good one.
  */
+import { within } from "#src/within.ts";
 import bundled from "./default.json" with { type: "json" };
 import { type Catalog, type CatalogProblem, parseCatalog } from "./schema.ts";
 
 export const CATALOG_KEY = "catalog";
 /** How old an isolate's copy may grow before it is read again behind a request. */
 const COPY_FOR_MS = 10_000;
+
+/** A KV that dawdles is taken for one that is down. */
+const READ_WITHIN_MS = 2_000;
 
 export type CatalogReading = {
   readonly catalog: Catalog;
@@ -30,10 +34,12 @@ export const newCatalogMemory = (): CatalogMemory => ({ reading: null, readAtMs:
  * @returns the bundled default when KV has none or cannot be reached; `refused` says so when KV's own is invalid
  */
 export async function readCatalog(kv: Pick<KVNamespace, "get">): Promise<CatalogReading> {
-  const stored = await kv.get(CATALOG_KEY, { type: "text", cacheTtl: 30 }).catch((cause: unknown) => {
-    console.error(JSON.stringify({ at: "catalog.read", cause: String(cause) }));
-    return undefined;
-  });
+  const stored = await within(READ_WITHIN_MS, kv.get(CATALOG_KEY, { type: "text", cacheTtl: 30 })).catch(
+    (cause: unknown) => {
+      console.error(JSON.stringify({ at: "catalog.read", cause: String(cause) }));
+      return undefined;
+    },
+  );
   if (stored === undefined) return { catalog: bundledCatalog(), refused: [], reached: false, document: null };
   const document = stored ?? JSON.stringify(bundled);
   const parsed = parseCatalog(asJson(document));

@@ -13,6 +13,7 @@ import { fleetNow } from "#src/fleet/watch.ts";
 import { isolateOf } from "#src/isolate.ts";
 import { noteProblem, writeLogLine } from "#src/metrics/log-line.ts";
 import { asProblem, Problem, problemResponse } from "#src/problem.ts";
+import { reachProblems } from "#src/upstream/reach.ts";
 import { type Call, type KnownCall, mintRequestId, plainHeader } from "./call.ts";
 import { countRefusal, guard, type Rate } from "./guard.ts";
 import { recordDenial } from "./record.ts";
@@ -80,6 +81,8 @@ async function answer(arrived: Arrived, route: RouteEntry, parameter: string): P
     const cause = refused.map(({ path, reason }) => `catalog ${path}: ${reason}`).join("; ");
     throw new Problem("misconfigured", { cause });
   }
+  const lacking = reachProblems(catalog, env);
+  if (lacking.length > 0) throw new Problem("misconfigured", { cause: lacking.join("; ") });
   const call: Call = { ...arrived, catalog };
   if (route.need === "none") return route.answer(call);
 

@@ -5,13 +5,14 @@
  */
 import type { Env } from "#src/env.ts";
 import { Problem } from "#src/problem.ts";
+import { isLoopback, networkOf } from "./network.ts";
 
 /** The period of the AUTH_FAILURES binding (wrangler.toml). */
 const PENALTY_MS = 60_000;
 const RATE_RETRY_AFTER_S = 10;
 const MAX_REMEMBERED = 10_000;
 
-/** Addresses that this isolate turns away, and until when. */
+/** Networks that this isolate turns away, and until when. */
 export type Penalties = Map<string, number>;
 
 /** Which of the two rates a route falls under; null for routes that cost next to nothing. */
@@ -31,14 +32,14 @@ export async function guard(
   nowMs: number,
 ): Promise<void> {
   if (address === null) return;
-  const untilMs = penalties.get(address);
+  const network = networkOf(address);
+  const untilMs = penalties.get(network);
   if (untilMs !== undefined && untilMs > nowMs) {
     throw new Problem("too_many_refusals", { retryAfterS: (untilMs - nowMs) / 1000 });
   }
-  // The machine itself is no address of the internet: behind the platform nobody has it.
   if (rate === null || isLoopback(address)) return;
   const limiter = rate === "completions" ? env.COMPLETIONS_RATE : env.EMBEDDINGS_RATE;
-  const { success } = await limiter.limit({ key: address });
+  const { success } = await limiter.limit({ key: network });
   if (!success) throw new Problem("address_rate_exceeded", { retryAfterS: RATE_RETRY_AFTER_S });
 }
 
@@ -50,13 +51,10 @@ export async function countRefusal(
   nowMs: number,
 ): Promise<void> {
   if (address === null) return;
-  const { success } = await env.AUTH_FAILURES.limit({ key: address });
+  const network = networkOf(address);
+  const { success } = await env.AUTH_FAILURES.limit({ key: network });
   if (success) return;
-  penalties.set(address, nowMs + PENALTY_MS);
+  penalties.set(network, nowMs + PENALTY_MS);
   const [oldest] = penalties.keys();
   if (penalties.size > MAX_REMEMBERED && oldest !== undefined) penalties.delete(oldest);
-}
-
-function isLoopback(address: string): boolean {
-  return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
 }

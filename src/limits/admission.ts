@@ -4,6 +4,7 @@
  */
 import type { Tier } from "#src/catalog/schema.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
+import { within } from "#src/within.ts";
 import type { AdmitRequest, Decision } from "./account.ts";
 import type { Limit, Standing } from "./windows.ts";
 
@@ -63,19 +64,5 @@ export async function requestLease(connect: () => AccountStub, request: AdmitReq
     return { kind: "admitted", lease: { standings: decision.standings, confirmed, settle } };
   } catch (cause) {
     return { kind: "unreachable", cause };
-  }
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const timeout = new AbortController();
-  try {
-    return await Promise.race([
-      work,
-      scheduler.wait(ms, { signal: timeout.signal }).then(() => {
-        throw new Error(`no answer within ${ms} ms`);
-      }),
-    ]);
-  } finally {
-    timeout.abort();
   }
 }

@@ -3,7 +3,7 @@
  * binding. The upstream URL is the catalog's base and a fixed path, never anything a caller wrote, and the headers are
  * an allow-list made here.
  */
-import type { Host } from "#src/catalog/schema.ts";
+import type { Catalog, Host } from "#src/catalog/schema.ts";
 import { type Env, secretOf } from "#src/env.ts";
 
 /** Asks a path of one host. Rejects when the host cannot be reached. */
@@ -25,6 +25,27 @@ export function reach(host: Host, env: Env, fetcher: typeof fetch): Ask {
     // A redirect would carry the engine's key elsewhere; behind Access it means that the service token was refused.
     return send(`${host.reach.url}${path}`, { ...init, headers, redirect: "manual" });
   };
+}
+
+/**
+ * What the Worker lacks to reach the catalog's hosts.
+ *
+ * @returns a sentence per field at fault, with its path in the catalog; empty when all is well
+ */
+export function reachProblems({ hosts }: Pick<Catalog, "hosts">, env: Env): string[] {
+  return hosts.flatMap(({ reach, keyFrom }, at) => {
+    const problems: string[] = [];
+    if (reach.via === "vpc" && !isFetcher(Reflect.get(env, reach.binding))) {
+      problems.push(`hosts.${at}.reach.binding: there is no binding ${reach.binding}`);
+    }
+    if (reach.via === "access" && (!env.ACCESS_CLIENT_ID || !env.ACCESS_CLIENT_SECRET)) {
+      problems.push(`hosts.${at}.reach.via: access needs the secrets ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET`);
+    }
+    if (keyFrom !== undefined && secretOf(env, keyFrom) === undefined) {
+      problems.push(`hosts.${at}.keyFrom: the secret ${keyFrom} is not set`);
+    }
+    return problems;
+  });
 }
 
 function senderOf(host: Host, env: Env, fetcher: typeof fetch): (url: string, init: RequestInit) => Promise<Response> {

@@ -171,13 +171,13 @@ describe("in the Worker", () => {
   test("completions beyond an address's rate are 429, and another address's are not", async () => {
     const chat = (address: string) => () =>
       gateway.ask("/v1/chat/completions", { as: null, body: CHAT, headers: from(address) });
-    const [greedy, modest] = ["2001:db8::1", "2001:db8::2"];
+    const [greedy, sibling, modest] = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"];
     let statuses: number[] = [];
     // Twice the limit at most, as above.
     for (let asked = 0; asked < 300 && !statuses.includes(429); asked += 50)
       statuses = await statusesOf(Array.from({ length: 50 }, () => chat(greedy)));
     expect(statuses).toContain(429);
-    expect(await statusesOf([chat(modest)])).toEqual([401]);
+    expect(await statusesOf([chat(sibling), chat(modest)])).toEqual([429, 401]);
     expect(await statusesOf(Array.from({ length: 150 }, () => chat("127.0.0.1")))).not.toContain(429);
   });
 

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { reach } from "#src/upstream/reach.ts";
+import { reach, reachProblems } from "#src/upstream/reach.ts";
 import { servedBy } from "./asked.ts";
 
 /** Everything that is sent, as the platform would send it. */
@@ -103,4 +103,34 @@ describe("the way to a host", () => {
       expect(sent).toEqual([]);
     },
   );
+});
+
+describe("what is lacking to reach a host is named by its path", () => {
+  const host = (more: object) => ({ ...servedBy({}).host, id: "h", keyFrom: undefined, ...more }) as never;
+  const direct = { via: "direct", url: "http://h" };
+  test.each([
+    { name: "nothing", host: { reach: direct }, env: {}, problems: [] },
+    {
+      name: "a VPC binding",
+      host: { reach: { via: "vpc", binding: "NOPE", url: "http://h" } },
+      env: {},
+      problems: ["hosts.0.reach.binding"],
+    },
+    {
+      name: "a service token",
+      host: { reach: { via: "access", url: "https://h" } },
+      env: { ACCESS_CLIENT_ID: "id" },
+      problems: ["hosts.0.reach.via"],
+    },
+    { name: "an engine's key", host: { reach: direct, keyFrom: "H_KEY" }, env: {}, problems: ["hosts.0.keyFrom"] },
+    {
+      name: "nothing, with the key there",
+      host: { reach: direct, keyFrom: "H_KEY" },
+      env: { H_KEY: "k" },
+      problems: [],
+    },
+  ])("$name", ({ host: more, env, problems }) => {
+    const said = reachProblems({ hosts: [host(more)] }, env as never);
+    expect(said.map((problem) => problem.split(":")[0])).toEqual(problems);
+  });
 });

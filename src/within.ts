@@ -1,0 +1,20 @@
+/** A bound on waiting for what may never come. Imports nothing. */
+
+/**
+ * What work yields, if it does so in time. The work itself goes on.
+ *
+ * @throws Error when it takes longer than `ms`, and whatever the work throws
+ */
+export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  try {
+    return await Promise.race([
+      work,
+      scheduler.wait(ms, { signal: stop.signal }).then(() => {
+        throw new Error(`no answer within ${ms} ms`);
+      }),
+    ]);
+  } finally {
+    stop.abort();
+  }
+}
