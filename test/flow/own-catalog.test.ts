@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
@@ -173,4 +173,45 @@ test("what a native host cannot do is refused by name", async () => {
   const tools = [{ type: "function" as const, function: { name: "f" } }];
   const asking = client().chat.completions.create({ model: "tiny", messages: say("tools"), tools });
   await expect(asking).rejects.toMatchObject({ status: 400, code: "unsupported_value", param: "tools" });
+});
+
+describe("with Postgres hanging", () => {
+  const postgres = (): number => {
+    const book = JSON.parse(readFileSync(join(stateDir, "pids.json"), "utf8")) as { name: string; pid: number }[];
+    const entry = book.find(({ name }) => name === "postgres");
+    if (entry === undefined) throw new Error("pids.json names no postgres");
+    return entry.pid;
+  };
+  // The whole group: a stopped postmaster alone leaves its children answering.
+  const signal = (name: NodeJS.Signals) => process.kill(-postgres(), name);
+
+  test("callers are served, admins hear 503, and what was used is in the ledger afterwards", async () => {
+    const { gateway, tokens, apiKey } = running.stack;
+    const ask = (path: string, credential: string | undefined, init: RequestInit = {}) =>
+      fetch(`${gateway}${path}`, {
+        ...init,
+        headers: { authorization: `Bearer ${credential}`, "content-type": "application/json" },
+      });
+    const chat = { method: "POST", body: JSON.stringify({ model: "small", messages: say("meanwhile [[tokens=4]]") }) };
+    signal("SIGSTOP");
+    let served: Response[];
+    let refused: Response[];
+    try {
+      served = [
+        await ask("/v1/chat/completions", tokens.premium, chat),
+        await ask("/v1/chat/completions", apiKey, chat),
+      ];
+      refused = [await ask("/admin/keys", tokens.admin), await ask("/admin/audit", tokens.admin)];
+    } finally {
+      signal("SIGCONT");
+    }
+    expect(served.map(({ status }) => status)).toEqual([200, 200]);
+    expect(refused.map(({ status }) => status)).toEqual([503, 503]);
+    for (const response of served) {
+      expect(await row(response.headers.get("x-request-id") ?? "")).toMatchObject({
+        outcome: "complete",
+        completion_tokens: 4,
+      });
+    }
+  });
 });
