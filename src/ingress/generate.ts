@@ -9,7 +9,7 @@ import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { type Admission, type Lease, limitsOf, requestLease } from "#src/limits/admission.ts";
 import { rateLimitHeaders } from "#src/limits/headers.ts";
-import { Problem } from "#src/problem.ts";
+import { asProblem, Problem } from "#src/problem.ts";
 import { cachedEnding } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { answerStreamed } from "./answer-streamed.ts";
@@ -54,7 +54,13 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   if (kept !== null) return answerKept(call, lease, draft, kept, headers);
 
   const asking: Asking = { call, question, model, lease, draft, keeping, headers };
-  return question.stream ? answerStreamed(asking) : answerWhole(asking);
+  try {
+    return await (question.stream ? answerStreamed(asking) : answerWhole(asking));
+  } catch (thrown) {
+    // A request that was counted says so, also when it failed.
+    const problem = asProblem(thrown);
+    throw new Problem(problem.code, { ...problem.facts, headers: { ...headers, ...problem.facts.headers } });
+  }
 }
 
 /** Where the answer may be kept, and for whom; null when it may not. */

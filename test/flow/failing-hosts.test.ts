@@ -32,6 +32,7 @@ describe("a host that fails before its answer begins", () => {
     const response = await post(stream, kind);
     expect(response.status).toBe(status);
     expect(response.headers.get("content-type")).toBe("application/json");
+    expect(response.headers.get("ratelimit")).toMatch(/^"rpm";r=\d+;t=\d+/);
     if (status === 503) expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
     expect(await response.json()).toMatchObject({ error: { code, type: "server_error", param: null } });
     const row = await rowOf(response.headers.get("x-request-id") ?? "");
