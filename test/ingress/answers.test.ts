@@ -1,0 +1,140 @@
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { parseCatalog } from "#src/catalog/schema.ts";
+import { answerStreamed } from "#src/ingress/answer-streamed.ts";
+import { answerWhole } from "#src/ingress/answer-whole.ts";
+import type { Asking } from "#src/ingress/ask-hosts.ts";
+import { questionOf } from "#src/ingress/question.ts";
+import { isolateOf } from "#src/isolate.ts";
+import type { InferenceEvent } from "#src/usage/event.ts";
+import { eventWith } from "#test/support/events.ts";
+
+const FIRST_TOKEN_MS = 60;
+const FINISH = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+const STREAM = `data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n${FINISH}data: [DONE]\n\n`;
+const WHOLE = { choices: [{ index: 0, finish_reason: "stop", message: { role: "assistant", content: "hi" } }] };
+
+type Host = (init: RequestInit) => Response | Promise<Response>;
+const streaming: Host = () => new Response(STREAM, { headers: { "content-type": "text/event-stream" } });
+const whole: Host = () => Response.json(WHOLE);
+const refusing: Host = () =>
+  Response.json({ error: { message: "no", type: "BadRequestError", code: 400 } }, { status: 400 });
+
+let host: Host;
+let signals: (AbortSignal | null | undefined)[];
+
+beforeEach(() => {
+  signals = [];
+  vi.spyOn(console, "error").mockReturnValue();
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (_input, init = {}) => {
+    signals.push(init.signal);
+    return host(init);
+  });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** An admitted question with a lease that the test holds. */
+function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boolean } = {}) {
+  const parsed = parseCatalog({
+    hosts: [{ id: "gpu", engine: "vllm", reach: { via: "direct", url: "http://gpu.test" } }],
+    models: [
+      {
+        id: "m",
+        served: [{ host: "gpu", as: "m" }],
+        deadlines: { firstToken: FIRST_TOKEN_MS, betweenTokens: 5_000, total: 5_000 },
+      },
+    ],
+  });
+  if (parsed.kind === "invalid") throw new Error(JSON.stringify(parsed.problems));
+  const [model] = parsed.catalog.models;
+  if (model === undefined) throw new Error("no model");
+  const settled: InferenceEvent[] = [];
+  const queued: unknown[] = [];
+  const work: Promise<void>[] = [];
+  const draft = eventWith({ outcome: "abandoned", estimated: true, promptTokens: 3, completionTokens: 0 });
+  const asking: Asking = {
+    call: {
+      request: new Request("http://x/v1/chat/completions", { method: "POST" }),
+      env: { ...env, USAGE: { send: async (event: unknown) => queued.push(event) } } as never,
+      isolate: isolateOf(env),
+      catalog: parsed.catalog,
+      requestId: draft.id,
+      arrivedAtMs: Date.now(),
+      address: null,
+      defer: (promise) => void work.push(promise),
+      log: { requestId: draft.id, method: "POST", route: "/v1/chat/completions" },
+      principal: { accountId: "a", userId: "u", tier: "default", roles: [], scopes: ["inference"], keyId: null },
+    },
+    question: questionOf("chat", { model: "m", stream, messages: [{ role: "user", content: "hi" }] }),
+    model,
+    lease: {
+      standings: [],
+      confirmed: Promise.resolve(lease.confirmed ?? true),
+      settle: async (event) => {
+        if (lease.settles === false) throw new Error("object reset");
+        settled.push(event);
+      },
+    },
+    draft,
+    keeping: null,
+    headers: {},
+  };
+  /** Everything that was left for after the response. */
+  const afterwards = async (): Promise<void> => {
+    for (let done = 0; done < work.length; done++) await work[done];
+  };
+  return { answering: stream ? answerStreamed(asking) : answerWhole(asking), settled, queued, afterwards };
+}
+
+describe.each([
+  { stream: true, good: streaming },
+  { stream: false, good: whole },
+])("stream: $stream", ({ stream, good }) => {
+  test("an answer is settled once", async () => {
+    host = good;
+    const { answering, settled, afterwards } = admitted(stream);
+    await (await answering).text();
+    await afterwards();
+    expect(settled).toMatchObject([{ outcome: "complete", host: "gpu" }]);
+  });
+
+  test("no byte leaves before the lease is durable: refused, the host hung up on, and settled", async () => {
+    host = good;
+    const { answering, settled, afterwards } = admitted(stream, { confirmed: false });
+    await expect(answering).rejects.toMatchObject({ code: "limits_unavailable" });
+    await afterwards();
+    expect(signals.at(-1)?.aborted).toBe(true);
+    expect(settled).toHaveLength(1);
+  });
+
+  test("what the engine refuses as wrong is settled as rejected", async () => {
+    host = refusing;
+    const { answering, settled, afterwards } = admitted(stream);
+    await expect(answering).rejects.toMatchObject({ code: "invalid_value" });
+    await afterwards();
+    expect(settled).toMatchObject([{ outcome: "rejected", promptTokens: 0, completionTokens: 0 }]);
+  });
+
+  test("an account that cannot be reached any more is passed by: the event goes to the queue", async () => {
+    host = good;
+    const { answering, queued, afterwards } = admitted(stream, { settles: false });
+    await (await answering).text();
+    await afterwards();
+    expect(queued).toMatchObject([{ outcome: "complete" }]);
+  });
+});
+
+test("a whole answer that is late begins with white space and is the same document", async () => {
+  const { promise, resolve } = Promise.withResolvers<Response>();
+  host = () => promise;
+  const { answering, settled, afterwards } = admitted(false);
+  // Answered before the host has answered.
+  const response = await answering;
+  expect(settled).toHaveLength(0);
+  resolve(Response.json(WHOLE));
+  expect(await response.json()).toEqual(WHOLE);
+  await afterwards();
+  expect(settled).toMatchObject([{ outcome: "complete" }]);
+});
