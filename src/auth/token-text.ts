@@ -8,7 +8,7 @@ import { z } from "zod";
 import { duplicateMember } from "#src/strict-json.ts";
 import { keyId } from "./key-set.ts";
 
-const MAX_TOKEN_BYTES = 8 * 1024;
+export const MAX_TOKEN_BYTES = 8 * 1024;
 const MAX_HEADER_CHARACTERS = 1_400; // 1 KiB in base64url
 const MAX_SUBJECT_LENGTH = 255;
 /** The last second that a four-digit year can name; beyond it a date is a trick, not a time. */

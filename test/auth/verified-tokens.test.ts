@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { base64url } from "jose";
 import { expect, test } from "vitest";
 import type { TokenText } from "#src/auth/token-text.ts";
 import { VerifiedTokens } from "#src/auth/verified-tokens.ts";
@@ -73,4 +74,24 @@ test("5,000 are remembered, those used last", () => {
   memory.add(numbered(5_000), DAY_S, 0, NOW_MS);
   const known = [0, 1, 2, 5_000].filter((at) => memory.has(numbered(at), 0, NOW_MS));
   expect(known).toEqual([0, 2, 5_000]);
+});
+
+/** As on the wire: the claims in base64url. */
+function wireOf(claims: Partial<TokenText["claims"]> = {}, signature = "c2ln"): TokenText {
+  const token = tokenOf(claims);
+  const part = base64url.encode(new TextEncoder().encode(JSON.stringify(token.claims)));
+  return { ...token, text: `aGVhZGVy.${part}.${signature}` };
+}
+
+test.each([
+  { name: "the very text", text: wireOf().text, found: true },
+  { name: "another signature", text: wireOf({}, "c2lo").text, found: false },
+  { name: "padding", text: `${wireOf().text}=`, found: false },
+  { name: "other claims of the same name", text: wireOf({ groups: ["ai-admins"] }).text, found: false },
+  { name: "no claims", text: "a.b.c", found: false },
+  { name: "claims of null", text: `a.${base64url.encode("null")}.c`, found: false },
+  { name: "one part", text: "a", found: false },
+  { name: "9 KB", text: `a.${"A".repeat(9_000)}.c`, found: false },
+])("recalls by $name: $found", ({ text, found }) => {
+  expect(holding(wireOf()).recall(text) !== null).toBe(found);
 });
