@@ -4,9 +4,10 @@
 import type { Host, Model, Served } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
 import type { JsonObject } from "#src/json.ts";
-import { type AnswerStream, OpenAiStream } from "./answer-stream.ts";
+import type { AnswerStream } from "./answer-stream.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
+import { OpenAiStream } from "./openai-stream.ts";
 
 export type Dialect = {
   readonly path: string;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Problem } from "#src/problem.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
-import { OpenAiStream } from "#src/upstream/answer-stream.ts";
+import { OpenAiStream } from "#src/upstream/openai-stream.ts";
 import { type Deadlines, relay, type Source } from "#src/upstream/relay.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
 

@@ -1,0 +1,153 @@
+/**
+ * An OpenAI-shaped event stream on its way through: whole events pass as they came, and what they cost is read on the
+ * way. It hides what the gateway asked the engine for on its own account: the usage chunk, and the running counts in
+ * each chunk that make a cancelled answer's cost exact. Pure.
+ */
+import { concat } from "#src/bytes.ts";
+import { eventOf, fieldsOf } from "#src/sse.ts";
+import { AnswerStream, BrokenStream, isObject, parseEvent } from "./answer-stream.ts";
+import { counts, type Tally } from "./tally.ts";
+
+export type Hiding = {
+  /** Drop the chunk that has usage and no choices. */
+  readonly usageChunk: boolean;
+  /** Cut this member out of chunks that have choices. */
+  readonly member: "usage" | "timings" | null;
+};
+
+export class OpenAiStream extends AnswerStream {
+  readonly #hiding: Hiding;
+  readonly #countsByChoice: boolean;
+  readonly #completionTokens = new Map<unknown, number>();
+  /** Choices that were begun and have not said how they ended. */
+  readonly #unfinished = new Set<unknown>();
+  #usageTold = false;
+  #lastWithUsage: Record<string, unknown> | null = null;
+
+  /** @param countsByChoice vLLM's running counts are those of the event's one choice, not of the whole answer */
+  constructor(hiding: Hiding, countsByChoice = false) {
+    super();
+    this.#hiding = hiding;
+    this.#countsByChoice = countsByChoice;
+  }
+
+  finish(): Uint8Array | null {
+    if (!this.#allFinished || this.isWhole) return null;
+    this.isWhole = true;
+    return concat([...this.#owedUsage(), eventOf("[DONE]")]);
+  }
+
+  /** Every choice that was begun has said how it ended. */
+  get #allFinished(): boolean {
+    return this.counted.finishReason !== null && this.#unfinished.size === 0;
+  }
+
+  protected take(event: Uint8Array): readonly Uint8Array[] {
+    const { name, data } = fieldsOf(event);
+    if (data === null) return [event];
+    if (name === "error") throw new BrokenStream("the engine reported an error");
+    if (data.trim() === "[DONE]") {
+      // Some engines say it also after they broke down.
+      if (!this.#allFinished) throw new BrokenStream("the host ended the stream in the middle of the answer");
+      this.isWhole = true;
+      return [...this.#owedUsage(), event];
+    }
+    const document = parseEvent(data);
+    const choices = choicesOf(document);
+    this.#note(document, choices);
+    if (choices.length === 0 && document.usage != null) {
+      this.#usageTold = true;
+      return this.#hiding.usageChunk ? [] : [event];
+    }
+    const { member } = this.#hiding;
+    if (member === null || document[member] == null) return [event];
+    // llama.cpp ends every answer with its timings, asked or not.
+    if (member === "timings" && choices.some((choice) => finishReasonOf(choice) !== null)) return [event];
+    // vLLM writes the member into raw completions even when it has nothing to say.
+    const isNull = member === "usage" && document.object === "text_completion";
+    return [withoutMember(data, document, member, isNull)];
+  }
+
+  #note(document: Record<string, unknown>, choices: readonly Choice[]): void {
+    for (const choice of choices) {
+      if (finishReasonOf(choice) === null) this.#unfinished.add(choice.index);
+      else this.#unfinished.delete(choice.index);
+    }
+    this.counted = {
+      ...this.counted,
+      ...this.#counts(document, choices),
+      contentPieces: this.counted.contentPieces + choices.filter(hasContent).length,
+      finishReason: choices.map(finishReasonOf).findLast((reason) => reason !== null) ?? this.counted.finishReason,
+    };
+    if (document.usage != null) this.#lastWithUsage = document;
+  }
+
+  /** The usage chunk that the caller asked for, where the engine told usage only beside choices, which hid it. */
+  #owedUsage(): readonly Uint8Array[] {
+    if (this.#hiding.usageChunk || this.#usageTold || this.#hiding.member !== "usage" || this.#lastWithUsage === null)
+      return [];
+    this.#usageTold = true;
+    const { id, object, created, model, usage } = this.#lastWithUsage;
+    return [eventOf(JSON.stringify({ id, object, created, model, choices: [], usage }))];
+  }
+
+  #counts(document: Record<string, unknown>, choices: readonly Choice[]): Partial<Tally> | null {
+    const said = counts(document);
+    const [choice, ...others] = choices;
+    if (said === null || !this.#countsByChoice || choice === undefined || others.length > 0) return said;
+    this.#completionTokens.set(choice.index, said.completionTokens ?? 0);
+    const completionTokens = [...this.#completionTokens.values()].reduce((sum, tokens) => sum + tokens, 0);
+    return { ...said, completionTokens };
+  }
+}
+
+type Choice = { readonly [member: string]: unknown };
+
+/** @throws BrokenStream when one is no object: an SDK would fall over it */
+function choicesOf({ choices }: Record<string, unknown>): readonly Choice[] {
+  if (!Array.isArray(choices)) return [];
+  if (!choices.every(isObject)) throw new BrokenStream("a choice is not a JSON object");
+  return choices;
+}
+
+/** Text, reasoning or a tool call: what a caller has waited for. A role, a ping or a count is none. */
+function hasContent({ text, delta }: Choice): boolean {
+  const { content, reasoning_content, reasoning, tool_calls } = isObject(delta) ? delta : {};
+  return (
+    [text, content, reasoning_content, reasoning].some((piece) => typeof piece === "string" && piece !== "") ||
+    (Array.isArray(tool_calls) && tool_calls.length > 0)
+  );
+}
+
+function finishReasonOf({ finish_reason: reason }: Choice): string | null {
+  return typeof reason === "string" ? reason : null;
+}
+
+/**
+ * The event without one member of its document. Where the engine writes `,"member":{...}` it is cut out of the text and
+ * the rest stays as it came: inside a string a quote is escaped, so the text searched for occurs only as a member.
+ *
+ * @param asNull whether null stands in its place
+ */
+export function withoutMember(
+  data: string,
+  document: Record<string, unknown>,
+  member: string,
+  asNull: boolean,
+): Uint8Array {
+  const start = data.includes("\n") ? -1 : data.lastIndexOf(`,"${member}":{`);
+  const end = start === -1 ? -1 : endOfObject(data, start);
+  if (end !== -1) return eventOf(data.slice(0, start) + (asNull ? `,"${member}":null` : "") + data.slice(end));
+  const { [member]: _cut, ...rest } = document;
+  return eventOf(JSON.stringify(asNull ? { ...rest, [member]: null } : rest));
+}
+
+/** The position behind the first object that begins after `start`; -1 when it does not end. Counts hold no braces. */
+function endOfObject(json: string, start: number): number {
+  let depth = 0;
+  for (let at = start; at < json.length; at++) {
+    if (json[at] === "{") depth++;
+    if (json[at] === "}" && --depth === 0) return at + 1;
+  }
+  return -1;
+}
