@@ -19,8 +19,8 @@ export class OpenAiStream extends AnswerStream {
   readonly #hiding: Hiding;
   readonly #countsByChoice: boolean;
   readonly #completionTokens = new Map<unknown, number>();
-  /** Choices that were begun and have not said how they ended. */
-  readonly #unfinished = new Set<unknown>();
+  /** By the index of each choice that was begun: whether it has said how it ended. */
+  readonly #finished = new Map<unknown, boolean>();
   #usageTold = false;
   #lastWithUsage: Record<string, unknown> | null = null;
 
@@ -39,7 +39,7 @@ export class OpenAiStream extends AnswerStream {
 
   /** Every choice that was begun has said how it ended. */
   get #allFinished(): boolean {
-    return this.counted.finishReason !== null && this.#unfinished.size === 0;
+    return this.#finished.size > 0 && [...this.#finished.values()].every((finished) => finished);
   }
 
   protected take(event: Uint8Array): readonly Uint8Array[] {
@@ -70,8 +70,8 @@ export class OpenAiStream extends AnswerStream {
 
   #note(document: Record<string, unknown>, choices: readonly Choice[]): void {
     for (const choice of choices) {
-      if (finishReasonOf(choice) === null) this.#unfinished.add(choice.index);
-      else this.#unfinished.delete(choice.index);
+      const { index } = choice;
+      this.#finished.set(index, this.#finished.get(index) === true || finishReasonOf(choice) !== null);
     }
     this.counted = {
       ...this.counted,

@@ -141,6 +141,7 @@ describe("what passes", () => {
 
   test.each([
     { name: "whole, by its finish reason", sent: hi + finish, ending: last },
+    { name: "whole, with a last word behind its finish reason", sent: hi + finish + hi, ending: last },
     { name: "one choice of two not finished", sent: hi + hi.replace('"index":0', '"index":1') + finish, ending: null },
     { name: "no finish reason", sent: hi, ending: null },
     { name: "nothing at all", sent: "", ending: null },
