@@ -24,7 +24,10 @@ const owner = z
     /^[A-Za-z0-9][A-Za-z0-9._@:+/-]{0,127}$/,
     "1 to 128 letters, digits and . _ @ : + / -, a letter or digit first",
   );
-const label = z.string().regex(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters, no control characters");
+/** Bidirectional controls would let a label show as another one in a list. */
+const label = z
+  .string()
+  .regex(/^[^\p{Cc}\p{Bidi_Control}]{1,128}$/u, "1 to 128 characters, no control or direction characters");
 const keyId = z.string().regex(/^key_[A-Za-z0-9_-]{1,64}$/, "the id of a key: key_…");
 
 const grant = z.strictObject({
@@ -106,4 +109,15 @@ function checked<T>(schema: z.ZodType<T>, value: unknown): T {
 function wrong(field: string, reason: string): Problem {
   const name = field.slice(0, LONGEST_NAME).toWellFormed();
   return new Problem("invalid_value", { param: name, message: `${name}: ${reason}` });
+}
+
+/**
+ * The id of a key in a path.
+ *
+ * @throws Problem `key_not_found` for what can be no key's id
+ */
+export function keyIdOf(parameter: string): string {
+  const parsed = keyId.safeParse(parameter);
+  if (!parsed.success) throw new Problem("key_not_found");
+  return parsed.data;
 }

@@ -19,7 +19,7 @@ import {
 } from "#src/postgres/api-keys.ts";
 import { asProblem, Problem } from "#src/problem.ts";
 import { tellEdge } from "./api-key-edge.ts";
-import { filterOf, grantOf, overlapMsOf } from "./api-key-requests.ts";
+import { filterOf, grantOf, keyIdOf, overlapMsOf } from "./api-key-requests.ts";
 import { askDatabase } from "./database.ts";
 
 const DAY_MS = 86_400_000;
@@ -64,7 +64,8 @@ export async function listKeys(call: KnownCall): Promise<Response> {
  *
  * @throws Problem `key_not_found`, `key_not_active`, `unavailable`, or for a wrong body
  */
-export function rotateKey(call: KnownCall, id: string): Promise<Response> {
+export function rotateKey(call: KnownCall, parameter: string): Promise<Response> {
+  const id = keyIdOf(parameter);
   return recorded(call, "key.rotate", id, async (note) => {
     const overlapMs = await overlapMsOf(call.request);
     const nowMs = Date.now();
@@ -86,7 +87,8 @@ export function rotateKey(call: KnownCall, id: string): Promise<Response> {
  *
  * @throws Problem `key_not_found` or `unavailable`
  */
-export function revokeKey(call: KnownCall, id: string): Promise<Response> {
+export function revokeKey(call: KnownCall, parameter: string): Promise<Response> {
+  const id = keyIdOf(parameter);
   return recorded(call, "key.revoke", id, async (note) => {
     const revoked = await askDatabase(call, (session) => revokeApiKey(session, id, Date.now()));
     if (revoked === null) throw new Problem("key_not_found");

@@ -31,15 +31,14 @@ const RETRY_AFTER_S = 5;
 export async function authenticate(request: Request, door: Door): Promise<Principal> {
   const header = request.headers.get("authorization");
   const token = header === null ? undefined : BEARER.exec(header)?.[1];
-  if (token === undefined) throw refusal(header === null ? null : "invalid_request", "no bearer token");
+  if (token === undefined) throw refusal(header === null ? null : "invalid_token", "no bearer token");
   return token.startsWith("cw_") ? fromApiKey(token, door) : fromToken(token, door);
 }
 
 async function fromToken(token: string, { tokens, catalog }: Door): Promise<Principal> {
   const verdict = await verifyToken(token, tokens);
   if (verdict.kind === "refused") throw refusal("invalid_token", verdict.cause);
-  if (verdict.kind === "undecided")
-    throw new Problem("unavailable", { retryAfterS: RETRY_AFTER_S, cause: "no keys of the issuer" });
+  if (verdict.kind === "undecided") throw unproven();
   const { claims, issuer } = verdict;
   const roles = rolesOf(claimAt(claims, issuer.claims.groups), catalog.roles);
   return {
@@ -74,11 +73,21 @@ function claimAt(claims: Claims, path: string): unknown {
 }
 
 /**
+ * A token that nobody can judge now, because its issuer's keys cannot be had: not accepted, and from outside like any
+ * other refusal, but worth a retry, which SDKs take from `x-should-retry`. It tells nothing against who sent it.
+ */
+function unproven(): Problem {
+  const { facts } = refusal("invalid_token", "the issuer's keys cannot be had");
+  const headers = { ...facts.headers, "x-should-retry": "true" };
+  return new Problem("invalid_api_key", { ...facts, headers, retryAfterS: RETRY_AFTER_S });
+}
+
+/**
  * The one refusal. RFC 6750, 3: no error code where no credential was sent.
  *
  * @param cause for the log
  */
-export function refusal(error: "invalid_request" | "invalid_token" | null, cause: string): Problem {
+export function refusal(error: "invalid_token" | null, cause: string): Problem {
   const challenge = error === null ? "" : `, error="${error}"`;
   return new Problem("invalid_api_key", {
     headers: { "www-authenticate": `Bearer realm="causeway"${challenge}` },

@@ -134,7 +134,7 @@ function hold(ring: KeyRing, keys: JSONWebKeySet["keys"], fetchedAtMs: number): 
   ring.fetchedAtMs = fetchedAtMs;
 }
 
-const discovery = z.object({ jwks_uri: z.url({ protocol: /^https?$/ }) });
+const discovery = z.object({ issuer: z.string().optional(), jwks_uri: z.url({ protocol: /^https?$/ }) });
 
 async function fetchKeySet(issuer: string, fetcher: typeof fetch): Promise<unknown> {
   // One deadline for both documents.
@@ -144,7 +144,9 @@ async function fetchKeySet(issuer: string, fetcher: typeof fetch): Promise<unkno
     fetcher,
     signal,
   );
-  const { jwks_uri } = discovery.parse(configuration);
+  const { jwks_uri, issuer: named } = discovery.parse(configuration);
+  // OpenID Connect Discovery 4.3: the document speaks for the issuer that it names and for no other.
+  if (named !== undefined && named !== issuer) throw new Error("a discovery document of another issuer");
   // On the way from an http address anybody could put in a key of their own.
   if (issuer.startsWith("https:") && !jwks_uri.startsWith("https:")) throw new Error("a key set without TLS");
   return fetchJson(jwks_uri, fetcher, signal);

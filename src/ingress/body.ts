@@ -5,6 +5,7 @@
 import { readBounded } from "#src/bytes.ts";
 import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
+import { duplicateMember } from "#src/strict-json.ts";
 
 export const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_DEPTH = 64;
@@ -41,13 +42,17 @@ export function parseDocument(bytes: Uint8Array): JsonObject {
   if (bytes.byteLength === 0) throw wrong("The body is empty; send a JSON object.");
   refuseDepth(bytes);
   let value: unknown;
+  let text: string;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+    value = JSON.parse(text);
   } catch (cause) {
     throw new Problem("invalid_json", { cause });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw wrong("The body must be a JSON object.");
+  // Of two members of one name a hop may take the first, and we would have checked the last.
+  if (duplicateMember(text, 1) !== null) throw wrong("A member stands twice in the body.");
   inspect(value, { members: 0, elements: 0 });
   return value as JsonObject;
 }

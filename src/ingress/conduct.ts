@@ -119,7 +119,8 @@ async function known({ request, env, isolate, catalog, address, defer }: Call, r
       await refuseRetired(env, principal.accountId, principal.keyId);
     return principal;
   } catch (thrown) {
-    if (thrown instanceof Problem && thrown.code === "invalid_api_key") {
+    // One that could not be judged says when to come back, and counts against nobody.
+    if (thrown instanceof Problem && thrown.code === "invalid_api_key" && thrown.facts.retryAfterS === undefined) {
       defer(countRefusal(address, env, isolate.penalties, Date.now()));
     }
     throw thrown;

@@ -118,6 +118,7 @@ describe("issuing", () => {
     { name: "no such tier", body: { ...GRANT, tier: "gold" }, names: "tier" },
     { name: "a tier of every object", body: { ...GRANT, tier: "toString" }, names: "tier" },
     { name: "no label", body: { ...GRANT, label: "" }, names: "label" },
+    { name: "a label that turns around what is read", body: { ...GRANT, label: "\u202eabc" }, names: "label" },
     { name: "a label of two lines", body: { ...GRANT, label: "a\nb" }, names: "label" },
     { name: "for ever", body: { ...GRANT, expiresInDays: 366 }, names: "expiresInDays" },
     { name: "not at all", body: { ...GRANT, expiresInDays: 0 }, names: "expiresInDays" },
@@ -279,8 +280,9 @@ describe("revoking", () => {
     expect(await codeOf(await asAdmin(`/admin/keys/${id}/rotate`, { body: {} }))).toBe("key_not_active");
   });
 
-  test("no such key", async () => {
-    expect(await codeOf(await asAdmin("/admin/keys/key_none", { method: "DELETE" }))).toBe("key_not_found");
+  test.each(["key_none", "%00", "key_%00", "key_'--", "..%2fkeys"])("no such key: %s", async (wrong) => {
+    expect(await codeOf(await asAdmin(`/admin/keys/${wrong}`, { method: "DELETE" }))).toBe("key_not_found");
+    expect(await codeOf(await asAdmin(`/admin/keys/${wrong}/rotate`, { body: {} }))).toBe("key_not_found");
   });
 });
 

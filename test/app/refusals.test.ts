@@ -96,7 +96,7 @@ describe("401 with WWW-Authenticate", () => {
     {
       name: "Basic",
       request: { headers: { authorization: "Basic eDp5" } },
-      challenge: 'Bearer realm="causeway", error="invalid_request"',
+      challenge: 'Bearer realm="causeway", error="invalid_token"',
     },
     {
       name: "a wrong token",
@@ -298,16 +298,17 @@ describe("503 and 500: it is not the caller's fault", () => {
     });
   });
 
-  test("unavailable: the issuer is down and nothing is remembered", async () => {
+  test("a token that nobody can judge, with the issuer down and nothing remembered: refused, and worth a retry", async () => {
     const { keys } = gateway.issuer.answers;
     gateway.issuer.answers.keys = () => new Response("down", { status: 500 });
     const nothing = { KV: kv(() => Promise.resolve(null)) };
     const { status, code, headers } = await refusalOf(await withEnv(nothing, CHAT_PATH, await post()));
     gateway.issuer.answers.keys = keys;
-    expect({ status, code, retryAfter: headers.get("retry-after") }).toEqual({
-      status: 503,
-      code: "unavailable",
+    expect({ status, code, retryAfter: headers.get("retry-after"), retry: headers.get("x-should-retry") }).toEqual({
+      status: 401,
+      code: "invalid_api_key",
       retryAfter: "5",
+      retry: "true",
     });
   });
 

@@ -47,7 +47,6 @@ async function ask(authorization: string | null | readonly string[], through = d
 
 const refused = (challenge: string): Said => ({ code: "invalid_api_key", challenge, retryAfterS: undefined });
 const NO_CREDENTIAL = refused('Bearer realm="causeway"');
-const WRONG_REQUEST = refused('Bearer realm="causeway", error="invalid_request"');
 const WRONG_TOKEN = refused('Bearer realm="causeway", error="invalid_token"');
 const NOBODY_CAN_TELL = { code: "unavailable", challenge: undefined, retryAfterS: 5 };
 
@@ -57,18 +56,18 @@ describe("the header", () => {
     { name: "bearer in lower case", header: (token) => `bearer ${token}`, said: "known" },
     { name: "BEARER in capitals", header: (token) => `BEARER ${token}`, said: "known" },
     { name: "none", header: () => null, said: NO_CREDENTIAL },
-    { name: "empty", header: () => "", said: WRONG_REQUEST },
-    { name: "the scheme alone", header: () => "Bearer", said: WRONG_REQUEST },
-    { name: "the token alone", header: (token) => token, said: WRONG_REQUEST },
-    { name: "Basic", header: (token) => `Basic ${token}`, said: WRONG_REQUEST },
-    { name: "a scheme that ends in Bearer", header: (token) => `XBearer ${token}`, said: WRONG_REQUEST },
-    { name: "two spaces", header: (token) => `Bearer  ${token}`, said: WRONG_REQUEST },
-    { name: "a tab", header: (token) => `Bearer\t${token}`, said: WRONG_REQUEST },
-    { name: "two tokens", header: (token) => `Bearer ${token} ${token}`, said: WRONG_REQUEST },
-    { name: "a comma at the end", header: (token) => `Bearer ${token},`, said: WRONG_REQUEST },
-    { name: "two, joined", header: (token) => `Bearer ${token}, Bearer ${token}`, said: WRONG_REQUEST },
-    { name: "two headers", header: (token) => [`Bearer ${token}`, `Bearer ${token}`], said: WRONG_REQUEST },
-    { name: "Basic and Bearer", header: (token) => ["Basic eDp5", `Bearer ${token}`], said: WRONG_REQUEST },
+    { name: "empty", header: () => "", said: WRONG_TOKEN },
+    { name: "the scheme alone", header: () => "Bearer", said: WRONG_TOKEN },
+    { name: "the token alone", header: (token) => token, said: WRONG_TOKEN },
+    { name: "Basic", header: (token) => `Basic ${token}`, said: WRONG_TOKEN },
+    { name: "a scheme that ends in Bearer", header: (token) => `XBearer ${token}`, said: WRONG_TOKEN },
+    { name: "two spaces", header: (token) => `Bearer  ${token}`, said: WRONG_TOKEN },
+    { name: "a tab", header: (token) => `Bearer\t${token}`, said: WRONG_TOKEN },
+    { name: "two tokens", header: (token) => `Bearer ${token} ${token}`, said: WRONG_TOKEN },
+    { name: "a comma at the end", header: (token) => `Bearer ${token},`, said: WRONG_TOKEN },
+    { name: "two, joined", header: (token) => `Bearer ${token}, Bearer ${token}`, said: WRONG_TOKEN },
+    { name: "two headers", header: (token) => [`Bearer ${token}`, `Bearer ${token}`], said: WRONG_TOKEN },
+    { name: "Basic and Bearer", header: (token) => ["Basic eDp5", `Bearer ${token}`], said: WRONG_TOKEN },
     { name: "no token at all", header: () => "Bearer hello", said: WRONG_TOKEN },
     { name: "a token of someone else", header: (token) => `Bearer ${token.slice(0, -9)}AAAAAAAAA`, said: WRONG_TOKEN },
   ])("$name", async ({ header, said }) => {

@@ -419,6 +419,10 @@ describe("an issuer that misbehaves is one that is down", () => {
     { name: "a redirect to itself", keys: () => Response.redirect(`${ISSUER}jwks/`, 301) },
     { name: "a redirect of the discovery", discovery: () => Response.redirect("https://evil.example.test/", 307) },
     { name: "no jwks_uri", discovery: () => Response.json({ issuer: ISSUER }) },
+    {
+      name: "a document of another issuer",
+      discovery: () => Response.json({ issuer: "https://evil.example.test/", jwks_uri: `${ISSUER}jwks/` }),
+    },
     { name: "a jwks_uri that is no URL", discovery: () => Response.json({ jwks_uri: "jwks" }) },
     { name: "a jwks_uri of another scheme", discovery: () => Response.json({ jwks_uri: "file:///etc/passwd" }) },
     {

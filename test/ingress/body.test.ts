@@ -34,7 +34,7 @@ describe("documents that are taken", () => {
     { name: "an empty one", body: "{}", is: {} },
     { name: "white space around", body: ' \r\n\t{"a":1}\n', is: { a: 1 } },
     { name: "a byte order mark", body: "\ufeff{}", is: {} },
-    { name: "the last of two members of a name", body: '{"a":1,"a":2}', is: { a: 2 } },
+    { name: "two members of a name, deeper", body: '{"a":{"b":1,"b":2}}', is: { a: { b: 2 } } },
     { name: "brackets in a string", body: `{"a":"${"[{".repeat(200)}\\""}`, is: { a: `${"[{".repeat(200)}"` } },
     {
       name: "brackets after an escaped quote",
@@ -81,6 +81,8 @@ describe("documents that are refused", () => {
     { name: "NaN", body: '{"a":NaN}' },
     { name: "1e999", body: '{"a":1e999}' },
     { name: "-1e999, deep inside", body: '{"a":[{"b":-1e999}]}' },
+    { name: "two members of a name", body: '{"model":"a","model":"b"}' },
+    { name: "two members of a name, one escaped", body: '{"model":"a","mode\\u006c":"b"}' },
     { name: "NUL in a string", body: '{"a":"x\\u0000"}' },
     { name: "NUL in a name", body: '{"a\\u0000":1}' },
     { name: "a bare NUL", body: '{"a":"\0"}' },
