@@ -6,6 +6,7 @@
 import { base64url } from "jose";
 import { z } from "zod";
 import type { Catalog } from "#src/catalog/schema.ts";
+import { hmac } from "#src/hmac.ts";
 import { type Principal, rolesBehind, SCOPES, tierOf } from "./principal.ts";
 
 const PREFIX = "cw_";
@@ -67,16 +68,7 @@ export async function isWellFormedKey(text: string): Promise<boolean> {
 
 /** The KV key under which a key's record lies: `key:` + HMAC-SHA-256 in base64url. */
 export async function kvKeyOf(secret: string, text: string): Promise<string> {
-  const utf8 = new TextEncoder();
-  const pepper = await crypto.subtle.importKey(
-    "raw",
-    utf8.encode(`api-key:${secret}`),
-    { name: "HMAC", hash: "SHA-256" },
-    false,
-    ["sign"],
-  );
-  const hash = await crypto.subtle.sign("HMAC", pepper, utf8.encode(text));
-  return kvKeyFor(base64url.encode(new Uint8Array(hash)));
+  return kvKeyFor(base64url.encode(await hmac(secret, "api-key", text)));
 }
 
 /** The name of a key's record in KV, by the hash that Postgres holds. */

@@ -5,6 +5,7 @@
  * engine could not tell them apart, and nobody can guess a name from a prompt.
  */
 import type { Model } from "#src/catalog/schema.ts";
+import { hmac } from "#src/hmac.ts";
 import type { JsonObject } from "#src/json.ts";
 
 /** Part of every name: raised when what is stored changes shape. */
@@ -40,11 +41,7 @@ export async function fingerprint(
   revision: readonly string[],
   body: JsonObject,
 ): Promise<string> {
-  const utf8 = new TextEncoder();
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey("raw", utf8.encode(`cache:${secret}`), algorithm, false, ["sign"]);
-  const named = canonical({ version: VERSION, scope, route, revision, body });
-  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, utf8.encode(named)));
+  const mac = await hmac(secret, "cache", canonical({ version: VERSION, scope, route, revision, body }));
   return `cache:${Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 

@@ -37,17 +37,17 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   const { document, bytes } = await readJson(call.request);
   const question = questionOf(route, document);
   const model = modelOf(call, question);
-  const keeping = await keepingOf(call, question, model);
-  const draft = draftOf(call, question, model, bytes, keeping === null ? "bypass" : "miss");
+  const cacheable = cacheability(model, question.body, call.request.headers.get("cache-control")) === "cacheable";
+  const draft = draftOf(call, question, model, bytes, cacheable ? "miss" : "bypass");
 
-  const [admission, kept] = await Promise.all([
+  const [admission, { keeping, kept }] = await Promise.all([
     requestLease(() => call.env.ACCOUNT.getByName(call.principal.accountId), {
       limits: limitsOf(tierOf(call)),
       keyId: call.principal.keyId,
       leaseMs: model.deadlines.total + LEASE_MARGIN_MS,
       ifAbandoned: draft,
     }),
-    keeping === null ? null : lookUp(call.env.KV, keeping.key, keeping.scope),
+    cacheable ? lookUpAnswer(call, question, model) : { keeping: null, kept: null },
   ]);
   const lease = leaseOf(admission);
   const headers = rateLimitHeaders(lease.standings);
@@ -63,15 +63,17 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   }
 }
 
-/** Where the answer may be kept, and for whom; null when it may not. */
-async function keepingOf(call: KnownCall, question: Question, model: Model): Promise<Asking["keeping"]> {
-  const { cache, served } = model;
-  if (cache === undefined) return null;
-  if (cacheability(model, question.body, call.request.headers.get("cache-control")) === "bypass") return null;
+/** Where the answer may be kept, for whom, and what is kept there already. */
+async function lookUpAnswer(
+  call: KnownCall,
+  question: Question,
+  { cache, served }: Model,
+): Promise<{ keeping: Asking["keeping"]; kept: CachedAnswer | null }> {
+  if (cache === undefined) return { keeping: null, kept: null };
   const scope = cache.scope === "user" ? call.principal.accountId : null;
   const revision = served.map(({ host, as }) => `${host}:${as}`);
   const key = await fingerprint(call.env.CAUSEWAY_SECRET, scope, question.route, revision, question.body);
-  return { key, scope, ttlS: cache.ttl };
+  return { keeping: { key, scope, ttlS: cache.ttl }, kept: await lookUp(call.env.KV, key, scope) };
 }
 
 async function answerKept(

@@ -27,12 +27,22 @@ export function reach(host: Host, env: Env, fetcher: typeof fetch): Ask {
   };
 }
 
+const checked = new WeakMap<object, { readonly env: Env; readonly problems: readonly string[] }>();
+
 /**
  * What the Worker lacks to reach the catalog's hosts.
  *
- * @returns a sentence per field at fault, with its path in the catalog; empty when all is well
+ * @returns a sentence per field at fault, with its path in the catalog; empty when all is well. Paid once per catalog.
  */
-export function reachProblems({ hosts }: Pick<Catalog, "hosts">, env: Env): string[] {
+export function reachProblems(catalog: Pick<Catalog, "hosts">, env: Env): readonly string[] {
+  const known = checked.get(catalog);
+  if (known?.env === env) return known.problems;
+  const problems = problemsOf(catalog, env);
+  checked.set(catalog, { env, problems });
+  return problems;
+}
+
+function problemsOf({ hosts }: Pick<Catalog, "hosts">, env: Env): string[] {
   return hosts.flatMap(({ reach, keyFrom }, at) => {
     const problems: string[] = [];
     if (reach.via === "vpc" && !isFetcher(Reflect.get(env, reach.binding))) {

@@ -1,11 +1,13 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCatalog } from "#src/catalog/schema.ts";
+import { newSnapshotMemory } from "#src/fleet/snapshot.ts";
 import { answerStreamed } from "#src/ingress/answer-streamed.ts";
 import { answerWhole } from "#src/ingress/answer-whole.ts";
 import type { Asking } from "#src/ingress/ask-hosts.ts";
 import { questionOf } from "#src/ingress/question.ts";
 import { isolateOf } from "#src/isolate.ts";
+import type { Problem } from "#src/problem.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { eventWith } from "#test/support/events.ts";
 
@@ -35,8 +37,16 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+/** A snapshot of just now: the next probe is in five seconds, and no host serves. */
+function allDown() {
+  const memory = newSnapshotMemory();
+  memory.snapshot = { states: { gpu: "down" }, nextProbeAtMs: Date.now() + 5_000, keysEpoch: 0 };
+  memory.askedAtMs = Date.now();
+  return memory;
+}
+
 /** An admitted question with a lease that the test holds. */
-function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boolean } = {}) {
+function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boolean; down?: boolean } = {}) {
   const parsed = parseCatalog({
     hosts: [{ id: "gpu", engine: "vllm", reach: { via: "direct", url: "http://gpu.test" } }],
     models: [
@@ -58,7 +68,7 @@ function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boole
     call: {
       request: new Request("http://x/v1/chat/completions", { method: "POST" }),
       env: { ...env, USAGE: { send: async (event: unknown) => queued.push(event) } } as never,
-      isolate: isolateOf(env),
+      isolate: lease.down === true ? { ...isolateOf(env), fleet: allDown() } : isolateOf(env),
       catalog: parsed.catalog,
       requestId: draft.id,
       arrivedAtMs: Date.now(),
@@ -115,6 +125,21 @@ describe.each([
     await expect(answering).rejects.toMatchObject({ code: "invalid_value" });
     await afterwards();
     expect(settled).toMatchObject([{ outcome: "rejected", promptTokens: 0, completionTokens: 0 }]);
+  });
+
+  test("no healthy host: 503, with the time of the second probe from now, and settled", async () => {
+    const { answering, settled, afterwards } = admitted(stream, { down: true });
+    const thrown = await answering.then(
+      () => null,
+      (problem: unknown) => problem,
+    );
+    expect(thrown).toMatchObject({ code: "no_healthy_host", status: 503 });
+    const { retryAfterS } = (thrown as Problem).facts;
+    expect(retryAfterS).toBeGreaterThan(10);
+    expect(retryAfterS).toBeLessThanOrEqual(17);
+    await afterwards();
+    expect(signals).toEqual([]);
+    expect(settled).toMatchObject([{ outcome: "upstream_error", host: null, attempts: 0, promptTokens: 0 }]);
   });
 
   test("an account that cannot be reached any more is passed by: the event goes to the queue", async () => {
