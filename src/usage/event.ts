@@ -1,6 +1,6 @@
 /**
  * What the queue carries: a versioned event, checked where it is read. The event's id is the request's id, which makes
- * every later step idempotent. It holds no prompt, no answer and no credential.
+ * every later step idempotent. It holds no credential, and a prompt or an answer only where the catalog stores content.
  */
 import { z } from "zod";
 
@@ -37,15 +37,23 @@ export const inferenceEvent = z.object({
   atMs: amount,
   route: text,
   model: text,
+  /** The caller's account, which no other issuer's user shares; `userId` alone may be another issuer's too. */
+  account: text,
   userId: text,
+  /** The organisation that the token names; null where it names none. */
+  tenant: text.nullable(),
   keyId: text.nullable(),
   tier: text,
   ip: address,
   workflowId: text.nullable(),
+  /** From `traceparent` (W3C Trace Context): 32 hex digits. */
+  traceId: text.nullable(),
   host: text.nullable(),
   servedAs: text.nullable(),
   promptTokens: count,
   completionTokens: count,
+  /** Of the prompt's, those that the engine had in its prefix cache; null when it did not say. */
+  cachedTokens: count.nullable(),
   /** True when the engine did not say and the gateway counted. */
   estimated: z.boolean(),
   /** Tokens that a cached answer saved. */
@@ -53,13 +61,23 @@ export const inferenceEvent = z.object({
   /** From arrival to the first content of a stream; null when there was none, or the answer came whole. */
   ttftMs: count.nullable(),
   latencyMs: count,
+  /** Waited in line for a host; null when there was no line to wait in. */
+  queueWaitMs: count.nullable(),
+  /** How long the host that answered worked on it; null when none did. */
+  hostMs: count.nullable(),
   finishReason: text.nullable(),
   outcome: z.enum(OUTCOMES),
   /** Hosts that were asked. */
   attempts: count,
   cache: z.enum(["hit", "miss", "bypass"]),
-  /** Micro-dollars; null when the model has no price. */
+  /** Who said yes: the account, or the isolate's own bounded allowance while the account could not be reached. */
+  admittedBy: z.enum(["account", "local"]),
+  /** Micro-dollars; null when the price is unknown. */
   costMicros: amount.nullable(),
+  /** Which price that was; null when there was none. */
+  priceVersion: text.nullable(),
+  /** Only where the catalog stores the model's content. */
+  content: z.object({ prompt: text, response: text }).nullable(),
 });
 export type InferenceEvent = z.infer<typeof inferenceEvent>;
 
@@ -91,6 +109,51 @@ export const auditEvent = z.object({
 });
 export type AuditEvent = z.infer<typeof auditEvent>;
 
+/** What a caller thought of an answer. The route checked that the answer was its own. */
+export const feedbackEvent = z.object({
+  v: z.literal(1),
+  kind: z.literal("feedback"),
+  id: z.uuid(),
+  atMs: amount,
+  /** The inference event that it is about. */
+  requestId: z.uuid(),
+  account: text,
+  userId: text,
+  /** 1 to 10. */
+  satisfaction: z.number().int().min(1).max(10).nullable(),
+  /** 0 to 1. */
+  accuracy: z.number().min(0).max(1).nullable(),
+  comment: text.nullable(),
+});
+export type FeedbackEvent = z.infer<typeof feedbackEvent>;
+
+/** A host's state as the fleet knows it: on every change, and once an hour, so that capacity can be reckoned later. */
+export const hostStateEvent = z.object({
+  v: z.literal(1),
+  kind: z.literal("host_state"),
+  id: z.uuid(),
+  atMs: amount,
+  host: name,
+  state: name,
+  /** The state before, the same one in the hourly sample; null at the first. */
+  previous: name.nullable(),
+  /** What the catalog says the host can work on at once. */
+  slots: count,
+  reason: name.nullable(),
+});
+export type HostStateEvent = z.infer<typeof hostStateEvent>;
+
 /** Grows by further kinds; a consumer that meets one it does not know must not lose it. */
-export const usageEvent = z.discriminatedUnion("kind", [inferenceEvent, auditEvent]);
+export const usageEvent = z.discriminatedUnion("kind", [
+  inferenceEvent,
+  feedbackEvent,
+  auditEvent,
+  hostStateEvent,
+]);
 export type UsageEvent = z.infer<typeof usageEvent>;
+
+/**
+ * What a queue message holds: the event, and the Durable Object id of the account whose outbox keeps it until the ledger
+ * has it. Null where there is no outbox to tell: the event was sent straight to the queue.
+ */
+export type UsageMessage = { readonly event: UsageEvent; readonly outbox: string | null };
