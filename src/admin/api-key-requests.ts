@@ -3,9 +3,9 @@ import { z } from "zod";
 import { SCOPES } from "#src/auth/principal.ts";
 import { readBounded } from "#src/bytes.ts";
 import { readJson } from "#src/ingress/body.ts";
+import { limitField, membersOf, queryOf } from "#src/ingress/fields.ts";
 import { API_KEY_STATES, type ApiKeyFilter } from "#src/postgres/api-keys.ts";
 import { Problem } from "#src/problem.ts";
-import { queryOf } from "./query.ts";
 
 const MAX_BODY_BYTES = 16 * 1024;
 const DEFAULT_LIFETIME_DAYS = 30;
@@ -14,8 +14,6 @@ const DEFAULT_OVERLAP_HOURS = 24;
 const MAX_OVERLAP_HOURS = 168;
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
-/** A field that does not exist is named in the refusal, but not at any length. */
-const LONGEST_NAME = 64;
 
 /** It names the Account object and stands in the ledger. */
 const owner = z
@@ -51,12 +49,7 @@ const filter = z.strictObject({
   state: z.enum(API_KEY_STATES).optional(),
   /** What `next` said of the page before: the id of its last key. */
   cursor: keyId.optional(),
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/, `a number from 1 to ${MAX_PAGE}`)
-    .transform(Number)
-    .refine((limit) => limit <= MAX_PAGE, `a number from 1 to ${MAX_PAGE}`)
-    .default(DEFAULT_PAGE),
+  limit: limitField(DEFAULT_PAGE, MAX_PAGE),
 });
 
 /**
@@ -67,9 +60,12 @@ const filter = z.strictObject({
  */
 export async function grantOf(request: Request, tiers: Readonly<Record<string, unknown>>): Promise<Grant> {
   const { document } = await readJson(request, MAX_BODY_BYTES);
-  const asked = checked(grant, document);
+  const asked = membersOf(grant, document);
   if (!Object.hasOwn(tiers, asked.tier))
-    throw wrong("tier", `the catalog has no such tier; it has ${Object.keys(tiers).join(", ")}`);
+    throw new Problem("invalid_value", {
+      param: "tier",
+      message: `tier: the catalog has no such tier; it has ${Object.keys(tiers).join(", ")}`,
+    });
   return asked;
 }
 
@@ -85,7 +81,7 @@ export async function overlapMsOf(request: Request): Promise<number> {
   // Behind some front ends a request without a body has an empty one.
   const document =
     bytes.byteLength === 0 ? {} : (await readJson(new Request(url, { method, headers, body: bytes }))).document;
-  return checked(rotation, document).overlapHours * 3_600_000;
+  return membersOf(rotation, document).overlapHours * 3_600_000;
 }
 
 /**
@@ -96,19 +92,6 @@ export async function overlapMsOf(request: Request): Promise<number> {
 export function filterOf(url: string): ApiKeyFilter {
   const { owner = null, state = null, cursor = null, limit } = queryOf(filter, url);
   return { owner, state, after: cursor, limit };
-}
-
-function checked<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  if (issue?.code === "unrecognized_keys") throw wrong(issue.keys[0] ?? "", "there is no such field");
-  throw wrong(issue?.path.join(".") || "the body", issue?.message ?? "is wrong");
-}
-
-function wrong(field: string, reason: string): Problem {
-  const name = field.slice(0, LONGEST_NAME).toWellFormed();
-  return new Problem("invalid_value", { param: name, message: `${name}: ${reason}` });
 }
 
 /**

@@ -5,6 +5,7 @@
  * nobody, and is withdrawn.
  */
 import { hashIn, mintApiKey } from "#src/auth/api-key.ts";
+import { askDatabase } from "#src/ingress/ask-database.ts";
 import type { KnownCall } from "#src/ingress/call.ts";
 import { type Act, recordAct } from "#src/ingress/record.ts";
 import {
@@ -20,7 +21,6 @@ import {
 import { asProblem, Problem } from "#src/problem.ts";
 import { tellEdge } from "./api-key-edge.ts";
 import { filterOf, grantOf, keyIdOf, overlapMsOf } from "./api-key-requests.ts";
-import { askDatabase } from "./database.ts";
 
 const DAY_MS = 86_400_000;
 const RETRY_AFTER_S = 2;

@@ -3,17 +3,16 @@
  * the one before ended, whatever came in between.
  */
 import { z } from "zod";
+import { askDatabase } from "#src/ingress/ask-database.ts";
 import type { KnownCall } from "#src/ingress/call.ts";
+import { decodeCursor, encodeCursor } from "#src/ingress/cursor.ts";
+import { limitField, nameField, queryOf } from "#src/ingress/fields.ts";
 import { type AuditPosition, readAuditLog } from "#src/postgres/audit-log.ts";
 import { AUDIT_OUTCOMES } from "#src/usage/event.ts";
-import { askDatabase } from "./database.ts";
-import { queryOf } from "./query.ts";
 
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
 
-// Postgres takes no NUL.
-const name = z.string().regex(/^[^\0]{1,512}$/u, "1 to 512 characters");
 /** Postgres knows no year 0, and a time without a zone means another one everywhere. */
 const time = z.iso
   .datetime({ offset: true, error: "a time such as 2026-11-21T08:00:00Z; write + as %2B" })
@@ -24,16 +23,16 @@ const address = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], {
 
 const position = z.tuple([time, z.uuid()]);
 const cursor = z.string().transform((text, context): AuditPosition => {
-  const parsed = position.safeParse(decoded(text));
+  const parsed = position.safeParse(decodeCursor(text));
   if (parsed.success) return { timestamp: parsed.data[0], id: parsed.data[1] };
   context.addIssue("what `next` said of the page before");
   return z.NEVER;
 });
 
 const query = z.strictObject({
-  actor: name.nullable().default(null),
-  action: name.nullable().default(null),
-  target: name.nullable().default(null),
+  actor: nameField.nullable().default(null),
+  action: nameField.nullable().default(null),
+  target: nameField.nullable().default(null),
   outcome: z
     .enum(AUDIT_OUTCOMES, `one of ${AUDIT_OUTCOMES.join(", ")}`)
     .nullable()
@@ -42,12 +41,7 @@ const query = z.strictObject({
   from: time.nullable().default(null),
   to: time.nullable().default(null),
   cursor: cursor.nullable().default(null),
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/, `a number from 1 to ${MAX_PAGE}`)
-    .transform(Number)
-    .refine((limit) => limit <= MAX_PAGE, `a number from 1 to ${MAX_PAGE}`)
-    .default(DEFAULT_PAGE),
+  limit: limitField(DEFAULT_PAGE, MAX_PAGE),
 });
 
 /** @throws Problem `invalid_value` for a wrong query, `unavailable` when Postgres cannot be reached within a second */
@@ -56,20 +50,8 @@ export async function auditPage(call: KnownCall): Promise<Response> {
   const rows = await askDatabase(call, (session) => readAuditLog(session, { ...filter, after: cursor }, limit + 1));
   const data = rows.slice(0, limit);
   const last = data.at(-1);
-  return Response.json({ data, next: rows.length > limit && last !== undefined ? encoded(last) : null });
-}
-
-function encoded({ timestamp, id }: AuditPosition): string {
-  return btoa(JSON.stringify([timestamp, id]))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
-}
-
-function decoded(text: string): unknown {
-  try {
-    return JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/")));
-  } catch {
-    return null;
-  }
+  return Response.json({
+    data,
+    next: rows.length > limit && last !== undefined ? encodeCursor([last.timestamp, last.id]) : null,
+  });
 }

@@ -1,7 +1,7 @@
-/** Asking Postgres for an administrator who waits: an answer, or 503 within a second. */
-import type { KnownCall } from "#src/ingress/call.ts";
+/** Asking Postgres for somebody who waits: an answer, or 503 within a second. */
 import { inSession, type Session } from "#src/postgres/session.ts";
 import { Problem } from "#src/problem.ts";
+import type { KnownCall } from "./call.ts";
 
 /** With the rest of the request, less than a second. */
 const ANSWER_WITHIN_MS = 800;
@@ -20,7 +20,7 @@ export async function askDatabase<T>({ env }: KnownCall, work: (session: Session
   } catch (cause) {
     if (cause instanceof Problem) throw cause;
     if (cause instanceof Error && "code" in cause && OUR_FAULT.test(String(cause.code))) throw cause;
-    const message = "The database cannot be reached. Try again; callers are served meanwhile.";
+    const message = "The database cannot be reached. Try again; inference is served meanwhile.";
     throw new Problem("unavailable", { message, retryAfterS: RETRY_AFTER_S, cause });
   }
 }
