@@ -11,6 +11,7 @@ import type { Env } from "./env.ts";
 import { conduct, type RouteEntry } from "./ingress/conduct.ts";
 import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
+import { limitsPage } from "./ingress/limits.ts";
 import { getModel, listModels } from "./ingress/models.ts";
 import { Problem } from "./problem.ts";
 
@@ -40,6 +41,7 @@ export const ROUTES: readonly RouteEntry[] = [
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.
   { method: "GET", path: "/v1/models/:parameter{.+}", need: "models", answer: getModel },
+  { method: "GET", path: "/v1/limits", need: "own", answer: limitsPage },
   { method: "GET", path: "/admin/fleet", need: "admin", answer: fleetPage },
   { method: "GET", path: "/admin/audit", need: "admin", answer: auditPage },
   { method: "DELETE", path: "/admin/issuer-keys", need: "admin", answer: purgeKeys },

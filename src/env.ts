@@ -5,7 +5,8 @@
 import { z } from "zod";
 import type { Fleet } from "./fleet/fleet.do.ts";
 import type { Account } from "./limits/account.do.ts";
-import type { UsageEvent } from "./usage/event.ts";
+import type { Tenant } from "./limits/tenant.do.ts";
+import type { UsageMessage } from "./usage/event.ts";
 
 /** The bindings of wrangler.toml. Engine keys and service tokens are further members, named by the catalog. */
 export interface Env {
@@ -14,10 +15,13 @@ export interface Env {
   readonly CAUSEWAY_SECRET: string;
   readonly ACCESS_CLIENT_ID?: string;
   readonly ACCESS_CLIENT_SECRET?: string;
+  /** In ms: when an event that the ledger has not confirmed is sent again for the first time. */
+  readonly OUTBOX_RESEND_MS?: string;
   readonly KV: KVNamespace;
   readonly ACCOUNT: DurableObjectNamespace<Account>;
+  readonly TENANT: DurableObjectNamespace<Tenant>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
-  readonly USAGE: Queue<UsageEvent>;
+  readonly USAGE: Queue<UsageMessage>;
   readonly HYPERDRIVE: Hyperdrive;
   readonly COMPLETIONS_RATE: RateLimit;
   readonly EMBEDDINGS_RATE: RateLimit;
@@ -40,7 +44,12 @@ const schema = z.object({
   CAUSEWAY_SECRET: z.string({ error: "must be set as a secret" }).min(32, "must have 32 characters at least"),
   KV: binding("getWithMetadata", "KV namespace"),
   ACCOUNT: binding("idFromName", "Durable Object"),
+  TENANT: binding("idFromName", "Durable Object"),
   FLEET: binding("idFromName", "Durable Object"),
+  OUTBOX_RESEND_MS: z
+    .string()
+    .regex(/^[1-9]\d*$/, "must be a number of milliseconds")
+    .optional(),
   USAGE: binding("sendBatch", "queue producer"),
   HYPERDRIVE: binding("", "Hyperdrive"),
   COMPLETIONS_RATE: binding("limit", "rate limit"),

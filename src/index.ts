@@ -7,6 +7,7 @@ import { consume } from "./usage/consume.ts";
 
 export { Fleet } from "./fleet/fleet.do.ts";
 export { Account } from "./limits/account.do.ts";
+export { Tenant } from "./limits/tenant.do.ts";
 
 export default {
   fetch: app.fetch,

@@ -8,6 +8,7 @@ import type { Env } from "./env.ts";
 import { newSnapshotMemory, type SnapshotMemory } from "./fleet/snapshot.ts";
 import type { Penalties } from "./ingress/guard.ts";
 import { type Denials, newDenials } from "./ingress/record.ts";
+import type { LocalAllowances } from "./limits/local-allowance.ts";
 
 export type Isolate = {
   readonly catalog: CatalogMemory;
@@ -15,6 +16,7 @@ export type Isolate = {
   readonly auth: AuthMemory;
   readonly penalties: Penalties;
   readonly denials: Denials;
+  readonly allowances: LocalAllowances;
 };
 
 const isolates = new WeakMap<object, Isolate>();
@@ -29,6 +31,7 @@ export function isolateOf(env: Env): Isolate {
     auth: newAuthMemory(),
     penalties: new Map(),
     denials: newDenials(),
+    allowances: new Map(),
   };
   isolates.set(env, fresh);
   return fresh;

@@ -6,7 +6,13 @@
 type ProblemKind = {
   readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 429 | 500 | 502 | 503 | 504;
   /** OpenAI's error type: SDKs print it, some callers switch on it. */
-  readonly type: "invalid_request_error" | "insufficient_permissions" | "requests" | "tokens" | "server_error";
+  readonly type:
+    | "invalid_request_error"
+    | "insufficient_permissions"
+    | "requests"
+    | "tokens"
+    | "insufficient_quota"
+    | "server_error";
   readonly message: string;
 };
 
@@ -50,7 +56,8 @@ const PROBLEMS = {
     message: "Too many credentials from this address were refused.",
   },
   address_rate_exceeded: { status: 429, type: "requests", message: "Too many requests come from this address." },
-  rate_limit_exceeded: { status: 429, type: "requests", message: "The tier's limit of requests is reached." },
+  rate_limit_exceeded: { status: 429, type: "requests", message: "A limit of your tier is reached." },
+  insufficient_quota: { status: 429, type: "insufficient_quota", message: "Your budget is spent." },
   internal_error: {
     status: 500,
     type: "server_error",
@@ -86,6 +93,8 @@ export type ProblemCode = keyof typeof PROBLEMS;
 export type ProblemFacts = {
   /** Said instead of the table's sentence. Never carries a caller's text, a secret or a stack. */
   readonly message?: string;
+  /** OpenAI's type, where the code has several. */
+  readonly type?: ProblemKind["type"] | undefined;
   /** The field at fault, as OpenAI's `param`: `messages.0.role`. */
   readonly param?: string | null;
   /** Extra response headers: `Allow`, `WWW-Authenticate`, rate-limit headers. */
@@ -125,7 +134,7 @@ export function openAiError(problem: Problem): { error: Record<"message" | "type
   return {
     error: {
       message: problem.message,
-      type: PROBLEMS[problem.code].type,
+      type: problem.facts.type ?? PROBLEMS[problem.code].type,
       param: problem.facts.param ?? null,
       code: problem.code,
     },

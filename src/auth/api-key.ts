@@ -86,6 +86,8 @@ export function principalOfKey(record: ApiKeyRecord, tiers: Catalog["tiers"], no
   if (nowMs >= record.expiresAtMs) return null;
   return {
     accountId: accountOfKey(record.owner),
+    // An owner is a name that administrators chose; no issuer said whose it is.
+    tenant: null,
     userId: record.owner,
     tier: tierOf(record.tier, tiers),
     roles: rolesBehind(record.scopes),

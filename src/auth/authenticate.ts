@@ -7,7 +7,7 @@ import { Problem } from "#src/problem.ts";
 import { isWellFormedKey, kvKeyOf, principalOfKey } from "./api-key.ts";
 import { type Claims, type TokenWorld, verifyToken } from "./jwt.ts";
 import { type KeyRecords, recordOf } from "./key-records.ts";
-import { type Principal, rolesOf, scopesOf, tierOf } from "./principal.ts";
+import { type Principal, rolesOf, scopesOf, tenantOf, tierOf } from "./principal.ts";
 
 export type Door = {
   readonly tokens: TokenWorld;
@@ -44,6 +44,7 @@ async function fromToken(token: string, { tokens, catalog }: Door): Promise<Prin
   return {
     accountId: `${claims.iss}|${claims.sub}`,
     userId: claims.sub,
+    tenant: tenantOf(claimAt(claims, issuer.claims.tenant), claims.iss),
     tier: tierOf(claimAt(claims, issuer.claims.tier), catalog.tiers),
     roles,
     scopes: scopesOf(roles),

@@ -2,8 +2,13 @@
 import type { Model } from "#src/catalog/schema.ts";
 import type { Principal, Scope } from "./principal.ts";
 
+/** What a route asks of a credential: a scope, or to be a caller at all, for what is the caller's own. */
+export type Need = Scope | "own";
+
+const CALLERS: readonly Scope[] = ["inference", "embeddings", "models"];
+
 export type Action = {
-  readonly scope: Scope;
+  readonly scope: Need;
   /** The account that a thing belongs to: only its own and admins may. */
   readonly owner?: string;
   /** The model that is used or shown. */
@@ -12,7 +17,9 @@ export type Action = {
 
 /** True when the principal has the scope, and the thing is its own, and the model is open to it. */
 export function permits(principal: Principal, { scope, owner, model }: Action): boolean {
-  if (!principal.scopes.includes(scope)) return false;
+  const isOpen =
+    scope === "own" ? CALLERS.some((one) => principal.scopes.includes(one)) : principal.scopes.includes(scope);
+  if (!isOpen) return false;
   if (principal.scopes.includes("admin")) return true;
   if (owner !== undefined && owner !== principal.accountId) return false;
   const { roles, tiers } = model?.allow ?? {};

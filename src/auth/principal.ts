@@ -5,11 +5,20 @@ import { type Catalog, ROLES, type Role } from "#src/catalog/schema.ts";
 export const SCOPES = ["inference", "models", "embeddings", "metrics", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
 
+export type Tenant = {
+  /** Names the tenant's object; `issuer|name`, so that two issuers cannot collide. */
+  readonly id: string;
+  /** As the token has it, and the catalog. */
+  readonly name: string;
+};
+
 export type Principal = {
   /** Names the caller's Account object; `issuer|sub` for a token, `key|owner` for an API key, so that two issuers cannot collide. */
   readonly accountId: string;
   /** The id written to the ledger: the token's `sub` or the key's owner. */
   readonly userId: string;
+  /** The organisation whose caps the caller shares; null where the credential names none. */
+  readonly tenant: Tenant | null;
   /** A tier of the catalog: the one claimed, or `default` where it names no such tier. */
   readonly tier: string;
   readonly roles: readonly Role[];
@@ -47,6 +56,15 @@ export function rolesBehind(scopes: readonly Scope[]): Role[] {
   if (scopes.includes("inference") || scopes.includes("embeddings")) roles.push("ai-users");
   if (scopes.includes("metrics")) roles.push("ai-monitoring");
   return roles;
+}
+
+/** Longer names are no names. */
+const LONGEST_TENANT = 256;
+
+/** The tenant of a claim: some text, else none. */
+export function tenantOf(claimed: unknown, issuer: string): Tenant | null {
+  if (typeof claimed !== "string" || claimed === "" || claimed.length > LONGEST_TENANT) return null;
+  return { id: `${issuer}|${claimed}`, name: claimed };
 }
 
 /** The tier of a claim: a name that the catalog knows, else `default`. */

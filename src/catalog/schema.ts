@@ -5,6 +5,8 @@
  * Unknown fields are refused, not ignored: a typo in a limit must not silently lift the limit.
  */
 import { z } from "zod";
+import { hostCost, price } from "./price.ts";
+import { caps, DEFAULT_TIERS, tenantCaps, tier } from "./tier.ts";
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "letters, digits, dot, dash or underscore");
 /** Callers know models by names such as `meta-llama/Llama-3.1-8B` or `llama3:8b`. */
@@ -48,6 +50,8 @@ const host = z.strictObject({
     .regex(/^[A-Z][A-Z0-9_]*$/, "the name of a secret, in capitals")
     .refine((name) => !OWN_SECRETS.includes(name), "not one of the gateway's own secrets: it would be sent to the host")
     .optional(),
+  /** Absent means unknown: what an answer cost by host time is then null. */
+  cost: hostCost.optional(),
 });
 
 /** Asymmetric only: with a shared secret whoever can verify could also sign (RFC 8725, 3.2). */
@@ -73,7 +77,7 @@ const issuer = z.strictObject({
   /** Tokens issued longer ago are refused, whatever their expiry says. In seconds. */
   maxAge: positiveInt.default(DEFAULT_MAX_AGE_S),
   claims: z
-    .strictObject({ groups: claim.default("groups"), tier: claim.default("tier"), tenant: claim.optional() })
+    .strictObject({ groups: claim.default("groups"), tier: claim.default("tier"), tenant: claim.default("tenant") })
     .prefault({}),
 });
 
@@ -99,7 +103,9 @@ const model = z.strictObject({
   context: positiveInt.optional(),
   served: z.array(served).min(1, "at least one host"),
   /** In US dollars. Absent means unknown: the ledger then says null, never 0. */
-  price: z.strictObject({ per1kTokens: z.number().nonnegative() }).optional(),
+  price: price.optional(),
+  /** Keeps prompts and answers in the ledger. Absent: neither is stored anywhere. */
+  storeContent: z.boolean().default(false),
   /** Absent: answers are never cached. `ttl` in seconds (KV allows no less than 60). */
   cache: z
     .strictObject({
@@ -112,26 +118,6 @@ const model = z.strictObject({
   allow: z.strictObject({ roles: z.array(role).min(1).optional(), tiers: z.array(name).min(1).optional() }).optional(),
 });
 
-const tier = z.strictObject({
-  rpm: positiveInt,
-  rph: positiveInt,
-  rpd: positiveInt,
-  /** Tokens per minute. */
-  tpm: positiveInt,
-  /** Requests in flight at once. */
-  concurrency: positiveInt,
-  /** Weight in the fair line when hosts are full. */
-  share: z.number().positive(),
-});
-
-/** The tiers of the design, for catalogs that name none. */
-const DEFAULT_TIERS: Record<string, z.infer<typeof tier>> = {
-  basic: { rpm: 50, rph: 500, rpd: 5_000, tpm: 20_000, concurrency: 4, share: 1 },
-  default: { rpm: 100, rph: 1_000, rpd: 10_000, tpm: 40_000, concurrency: 8, share: 2 },
-  premium: { rpm: 200, rph: 2_000, rpd: 20_000, tpm: 100_000, concurrency: 16, share: 4 },
-  enterprise: { rpm: 1_000, rph: 10_000, rpd: 100_000, tpm: 500_000, concurrency: 64, share: 8 },
-};
-
 const catalog = z
   .strictObject({
     hosts: z.array(host).min(1, "at least one host"),
@@ -140,6 +126,10 @@ const catalog = z
       .record(name, tier)
       .refine((tiers) => "default" in tiers, "must hold a tier named default, for principals that name none")
       .default(DEFAULT_TIERS),
+    /** Further caps by the id of an API key. */
+    keys: z.record(z.string().regex(/^key_[\w-]+$/, "the id of an API key"), caps).default({}),
+    /** Caps that a tenant's users share, by the tenant's name in their tokens (`claims.tenant` of the issuer). */
+    tenants: z.record(z.string().min(1), tenantCaps).default({}),
     issuers: z.array(issuer).default([]),
     /** Role -> the groups that have it. Absent: a group of the role's own name. */
     roles: z.partialRecord(role, z.array(z.string().min(1))).default({}),
@@ -158,6 +148,10 @@ const catalog = z
       if (issuers.has(issuer)) flag(["issuers", at, "issuer"], `the issuer ${issuer} is listed twice`);
       issuers.add(issuer);
     });
+    for (const [name, { models }] of Object.entries(value.tiers))
+      for (const id of Object.keys(models))
+        if (!value.models.some((model) => model.id === id))
+          flag(["tiers", name, "models", id], `no model has the id ${id}`);
     const native = new Set(value.hosts.filter((host) => host.native).map((host) => host.id));
     const modelIds = new Set<string>();
     value.models.forEach(({ id, kind, served, allow }, at) => {
@@ -184,7 +178,6 @@ export type Model = Catalog["models"][number];
 export type Served = Model["served"][number];
 export type Role = z.infer<typeof role>;
 export type TrustedIssuer = Catalog["issuers"][number];
-export type Tier = Catalog["tiers"][string];
 export type CatalogProblem = { readonly path: string; readonly reason: string };
 export type ParsedCatalog =
   | { readonly kind: "valid"; readonly catalog: Catalog }
@@ -192,7 +185,7 @@ export type ParsedCatalog =
 
 /** The issuer that the Worker's own variables name, with everything else as the catalog would have it by default. */
 export function trustedIssuer(url: string, audience: string): TrustedIssuer {
-  const claims = { groups: "groups", tier: "tier" };
+  const claims = { groups: "groups", tier: "tier", tenant: "tenant" };
   return { issuer: url, audience, algorithms: [...DEFAULT_ALGORITHMS], maxAge: DEFAULT_MAX_AGE_S, claims };
 }
 

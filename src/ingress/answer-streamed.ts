@@ -1,5 +1,6 @@
 /** A streamed answer: the host's events, relayed. Its lease is settled exactly once, on every way out. */
 import type { Candidate } from "#src/fleet/plan.ts";
+import type { Progress } from "#src/limits/leases.ts";
 import { Problem } from "#src/problem.ts";
 import type { Attempt } from "#src/upstream/attempt.ts";
 import { openStream } from "#src/upstream/exchange.ts";
@@ -26,6 +27,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   const left = leaving(call.request);
   const { firstToken, betweenTokens, total } = model.deadlines;
   const asked = askHosts<Source>(asking, openStream, firstToken, left.signal);
+  lease.hold(progressOf(asking, asked));
   const early = await before(COMMIT_AFTER_MS, asked);
   if (early !== null && early.kind !== "answered") throw unanswered(asking, early);
 
@@ -42,9 +44,9 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   call.defer(
     end.then(async (how) => {
       const result = await asked;
-      const tally = result.kind === "answered" ? result.answer.stream.tally : null;
+      const stream = result.kind === "answered" ? result.answer.stream : null;
       const outcome = how.kind === "upstream_error" && result.kind === "rejected" ? "rejected" : how.kind;
-      const event = ended(asking, result, outcome, tally, firstContentAtMs());
+      const event = ended(asking, result, outcome, stream?.tally ?? null, firstContentAtMs(), stream?.text ?? null);
       settleBehind(call, lease, event);
     }),
   );
@@ -61,6 +63,29 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
       "x-accel-buffering": "no",
     },
   });
+}
+
+/** What is known of the answer while it flows, so that little is lost with an isolate that dies. */
+function progressOf({ draft }: Asking, asked: Promise<Attempt<Candidate, Source>>): () => Progress {
+  let result: Attempt<Candidate, Source> | null = null;
+  asked.then(
+    (settled) => {
+      result = settled;
+    },
+    () => undefined,
+  );
+  return () => {
+    if (result?.kind !== "answered") return {};
+    const { by, attempts, answer } = result;
+    const { promptTokens, completionTokens, contentPieces } = answer.stream.tally;
+    return {
+      host: by.host.id,
+      servedAs: by.served.as,
+      attempts,
+      promptTokens: promptTokens ?? draft.promptTokens,
+      completionTokens: completionTokens ?? contentPieces,
+    };
+  };
 }
 
 function sourceOf(result: Attempt<Candidate, Source>): Source {

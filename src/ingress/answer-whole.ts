@@ -16,6 +16,7 @@ import {
   provenance,
   unanswered,
 } from "./ask-hosts.ts";
+import { wordsOf } from "./content.ts";
 import { settleBehind } from "./settle.ts";
 
 /** Answers with one JSON document. */
@@ -23,6 +24,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
   const { model, lease, headers, call } = asking;
   const left = leaving(call.request);
   const asked = askHosts<WholeAnswer>(asking, askWhole, model.deadlines.total, left.signal);
+  lease.hold(() => ({}));
   const finished = asked.then((result) => finishWhole(asking, result));
   // Anchored, and looked at by someone, whatever becomes of the response.
   call.defer(finished.then(noop, noop));
@@ -47,11 +49,15 @@ export async function answerWhole(asking: Asking): Promise<Response> {
  * @throws Problem when no host answered, after settling that
  */
 function finishWhole(asking: Asking, result: Attempt<Candidate, WholeAnswer>): { text: string; by: Candidate } {
-  const { call, lease, keeping } = asking;
+  const { call, lease, model, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
   const { document, text } = result.answer;
   const tally = tallyOf(document);
-  settleBehind(call, lease, ended(asking, result, "complete", tally, null));
+  settleBehind(
+    call,
+    lease,
+    ended(asking, result, "complete", tally, null, model.storeContent ? wordsOf(document) : null),
+  );
   if (keeping !== null && isWorthKeeping(document)) {
     const totalTokens = (tally.promptTokens ?? 0) + (tally.completionTokens ?? 0);
     call.defer(

@@ -13,6 +13,7 @@ import { NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
 import { type Ending, endingOf } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
+import { contentOf, keepingText } from "./content.ts";
 import type { Question } from "./question.ts";
 import { settleBehind } from "./settle.ts";
 
@@ -24,6 +25,8 @@ export type Asking = {
   readonly draft: InferenceEvent;
   readonly keeping: { readonly key: string; readonly scope: string | null; readonly ttlS: number } | null;
   readonly headers: Record<string, string>;
+  /** Written down on the way: when the host that was asked last was asked. */
+  readonly work: { askedAtMs: number | null };
 };
 
 type Exchange<T> = (
@@ -49,7 +52,8 @@ export async function askHosts<T>(
   const trace = { requestId, traceparent: plainHeader(call.request, "traceparent") };
   const ask = ({ host, served }: Candidate, signal: AbortSignal): Promise<Reply<T>> => {
     const dialect = dialectOf(host, model, served, question, requestId, call.arrivedAtMs);
-    return exchange(reach(host, env, fetch), dialect, trace, signal);
+    asking.work.askedAtMs = Date.now();
+    return exchange(reach(host, env, fetch), model.storeContent ? keepingText(dialect) : dialect, trace, signal);
   };
   return attempt(plan(catalog, model, states, Math.random), ask, { answerWithinMs: withinMs, left });
 }
@@ -80,7 +84,7 @@ export function unanswered(
   settleBehind(
     asking.call,
     asking.lease,
-    ended(asking, result, outcome, workedUnseen(result) ? NOTHING_YET : null, null),
+    ended(asking, result, outcome, workedUnseen(result) ? NOTHING_YET : null, null, null),
   );
   if (result.kind === "client_left") return new Problem("upstream_error", { cause: "the caller left" });
   const { problem } = result;
@@ -96,24 +100,25 @@ function workedUnseen(result: Exclude<Attempt<Candidate, unknown>, { kind: "answ
 
 /** The event of a question that has ended. */
 export function ended(
-  { draft, model }: Asking,
+  { draft, model, work, question }: Asking,
   result: Attempt<Candidate, unknown>,
   outcome: Ending["outcome"],
   counted: Tally | null,
   firstContentAtMs: number | null,
+  response: string | null,
 ): InferenceEvent {
-  const host = result.by?.host.id ?? null;
-  const servedAs = result.by?.served.as ?? null;
-  const { attempts } = result;
-  return endingOf(draft, model.price, {
+  const event = endingOf(draft, model.price, {
     outcome,
-    host,
-    servedAs,
-    attempts,
+    host: result.by?.host.id ?? null,
+    servedAs: result.by?.served.as ?? null,
+    pricedHost: result.by?.host ?? null,
+    askedAtMs: work.askedAtMs,
+    attempts: result.attempts,
     counted,
     firstContentAtMs,
     nowMs: Date.now(),
   });
+  return model.storeContent ? { ...event, content: contentOf(question, response ?? "") } : event;
 }
 
 /** Where an answer comes from, for the caller and the log. */

@@ -4,8 +4,8 @@
  */
 import { authenticate, type Door, refusal } from "#src/auth/authenticate.ts";
 import { ringOf } from "#src/auth/memory.ts";
-import { permits } from "#src/auth/policy.ts";
-import type { Principal, Scope } from "#src/auth/principal.ts";
+import { type Need, permits } from "#src/auth/policy.ts";
+import type { Principal } from "#src/auth/principal.ts";
 import { currentCatalog } from "#src/catalog/load.ts";
 import { type Catalog, trustedIssuer } from "#src/catalog/schema.ts";
 import { type Env, envProblems } from "#src/env.ts";
@@ -16,12 +16,13 @@ import { asProblem, Problem, problemResponse } from "#src/problem.ts";
 import { reachProblems } from "#src/upstream/reach.ts";
 import { type Call, type KnownCall, mintRequestId, plainHeader } from "./call.ts";
 import { countRefusal, guard, type Rate } from "./guard.ts";
+import { standingHeaders } from "./limits.ts";
 import { recordDenial } from "./record.ts";
 
 type Open = { readonly need: "none"; readonly answer: (call: Call) => Promise<Response> };
 type Guarded = {
-  /** The scope that a caller's credential must have. */
-  readonly need: Scope;
+  /** What a caller's credential must be good for. */
+  readonly need: Need;
   readonly answer: (call: KnownCall, parameter: string) => Promise<Response> | Response;
 };
 export type RouteEntry = {
@@ -32,6 +33,8 @@ export type RouteEntry = {
 } & (Open | Guarded);
 
 type Arrived = Omit<Call, "catalog">;
+/** The call, once it is known who sends it, also when it is refused later on. */
+type Met = { call: KnownCall | null };
 
 /** One request from its arrival to its response. Never rejects. */
 export async function conduct(
@@ -53,11 +56,14 @@ export async function conduct(
     defer: (work) => context.waitUntil(work),
     log: { requestId, method: request.method, route: route.path },
   };
-  const response = await answer(arrived, route, parameter).catch((thrown: unknown) => {
+  const met: Met = { call: null };
+  const response = await answer(arrived, route, parameter, met).catch((thrown: unknown) => {
     const problem = asProblem(thrown);
     noteProblem(arrived.log, problem);
     return problemResponse(problem, new URL(request.url).pathname, requestId);
   });
+  const standing = met.call === null || response.headers.has("ratelimit") ? {} : await standingHeaders(met.call);
+  for (const [name, value] of Object.entries(standing)) response.headers.set(name, value);
   for (const [name, value] of Object.entries(EVERY_ANSWER)) response.headers.set(name, value);
   response.headers.set("x-request-id", requestId);
   writeLogLine({ ...arrived.log, status: response.status, tookMs: Date.now() - arrivedAtMs });
@@ -71,7 +77,7 @@ const EVERY_ANSWER = {
   "x-content-type-options": "nosniff",
 };
 
-async function answer(arrived: Arrived, route: RouteEntry, parameter: string): Promise<Response> {
+async function answer(arrived: Arrived, route: RouteEntry, parameter: string, met: Met): Promise<Response> {
   const { env, isolate, arrivedAtMs, address, defer } = arrived;
   const wrong = envProblems(env);
   if (wrong.length > 0) throw new Problem("misconfigured", { cause: wrong.join("; ") });
@@ -89,6 +95,7 @@ async function answer(arrived: Arrived, route: RouteEntry, parameter: string): P
   const principal = await known(call, route).catch(noteDenial(call, route));
   arrived.log.userId = principal.userId;
   const knownCall: KnownCall = { ...call, principal };
+  met.call = knownCall;
   return permitted(knownCall, route, parameter).catch(noteDenial(knownCall, route));
 }
 

@@ -1,32 +1,32 @@
 /**
- * The conductor of the inference routes, read from top to bottom: body, question, lease and cache at once, then either
- * the kept answer or a host's. Every admitted request is settled exactly here or in `answer-*.ts`, whatever happens.
+ * The conductor of the inference routes, read from top to bottom: body, question, caps, lease and cache at once, then
+ * either the kept answer or a host's. Every admitted request is settled exactly here or in `answer-*.ts`, whatever
+ * happens.
  */
-import { refusal } from "#src/auth/authenticate.ts";
-import { permits } from "#src/auth/policy.ts";
 import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Model } from "#src/catalog/schema.ts";
-import { type Admission, type Lease, limitsOf, requestLease } from "#src/limits/admission.ts";
+import type { Lease } from "#src/limits/admission.ts";
+import { type Reservation, reservationOf, withinCaps } from "#src/limits/caps.ts";
 import { rateLimitHeaders } from "#src/limits/headers.ts";
+import type { Cost } from "#src/limits/windows.ts";
 import { asProblem, Problem } from "#src/problem.ts";
 import { cachedEnding } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
+import { costMicros } from "#src/usage/price.ts";
+import { admission, leaseOf } from "./admit.ts";
 import { answerStreamed } from "./answer-streamed.ts";
 import { answerWhole } from "./answer-whole.ts";
 import { type Asking, LEASE_NOT_DURABLE } from "./ask-hosts.ts";
 import { readJson } from "./body.ts";
-import { type KnownCall, plainHeader } from "./call.ts";
-import { withheld } from "./models.ts";
+import type { KnownCall } from "./call.ts";
+import { draftOf } from "./draft.ts";
+import { tierOf } from "./limits.ts";
+import { modelOf } from "./models.ts";
 import { type Question, questionOf, type Route } from "./question.ts";
 import { settleBehind } from "./settle.ts";
 
 const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "embeddings" } as const;
-
-/** A lease outlives the longest answer by this much before it counts as abandoned. */
-const LEASE_MARGIN_MS = 30_000;
-/** The account cannot be reached: come back soon. */
-const UNREACHABLE_RETRY_AFTER_S = 2;
 
 /**
  * Answers one inference request.
@@ -35,25 +35,23 @@ const UNREACHABLE_RETRY_AFTER_S = 2;
  */
 export async function generate(call: KnownCall, route: Route): Promise<Response> {
   const { document, bytes } = await readJson(call.request);
-  const question = questionOf(route, document);
-  const model = modelOf(call, question);
+  const asked = questionOf(route, document);
+  const model = servingModel(call, asked);
+  const tier = tierOf(call);
+  const question = withinCaps(asked, tier, model);
   const cacheable = cacheability(model, question.body, call.request.headers.get("cache-control")) === "cacheable";
-  const draft = draftOf(call, question, model, bytes, cacheable ? "miss" : "bypass");
+  const reservation = reservationOf(question, bytes);
+  const draft = draftOf(call, question, model, reservation, cacheable ? "miss" : "bypass");
 
-  const [admission, { keeping, kept }] = await Promise.all([
-    requestLease(() => call.env.ACCOUNT.getByName(call.principal.accountId), {
-      limits: limitsOf(tierOf(call)),
-      keyId: call.principal.keyId,
-      leaseMs: model.deadlines.total + LEASE_MARGIN_MS,
-      ifAbandoned: draft,
-    }),
+  const [admitted, { keeping, kept }] = await Promise.all([
+    admission(call, tier, draft, worstCost(reservation, model)),
     cacheable ? lookUpAnswer(call, question, model) : { keeping: null, kept: null },
   ]);
-  const lease = leaseOf(admission);
+  const lease = leaseOf(call, tier, draft, model.deadlines.total, admitted);
   const headers = rateLimitHeaders(lease.standings);
   if (kept !== null) return answerKept(call, lease, draft, kept, headers);
 
-  const asking: Asking = { call, question, model, lease, draft, keeping, headers };
+  const asking: Asking = { call, question, model, lease, draft, keeping, headers, work: { askedAtMs: null } };
   try {
     return await (question.stream ? answerStreamed(asking) : answerWhole(asking));
   } catch (thrown) {
@@ -61,6 +59,12 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
     const problem = asProblem(thrown);
     throw new Problem(problem.code, { ...problem.facts, headers: { ...headers, ...problem.facts.headers } });
   }
+}
+
+/** What a request may spend at most, as far as can be told: host time is added when it is known. */
+function worstCost({ promptTokens, completionTokens }: Reservation, { price }: Model): Cost {
+  const spent = { promptTokens, completionTokens, cachedTokens: null, hostMs: 0 };
+  return { requests: 1, tokens: promptTokens + completionTokens, micros: costMicros(price, spent, null) ?? 0 };
 }
 
 /** Where the answer may be kept, for whom, and what is kept there already. */
@@ -89,86 +93,13 @@ async function answerKept(
   return Response.json(kept.body, { headers: { ...headers, "x-causeway-cache": "hit" } });
 }
 
-function modelOf(call: KnownCall, question: Question): Model {
-  const wanted = question.route === "embeddings" ? "embedding" : "generation";
-  const model = call.catalog.models.find(({ id }) => id === question.model);
-  // A model that is not open to the caller looks like one that is not there.
-  if (model === undefined || !permits(call.principal, { scope: SCOPE_OF[question.route], model })) {
-    const message = `The model ${JSON.stringify(question.model.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
-    throw new Problem("model_not_found", { param: "model", message, ...withheld(model) });
-  }
-  if (model.kind !== wanted) {
-    throw new Problem("unsupported_value", {
-      param: "model",
-      message: `${model.id} is a model for ${model.kind}, not for this route.`,
-    });
+/** The model asked for, when it is one for this route. */
+function servingModel(call: KnownCall, { model: name, route }: Question): Model {
+  const model = modelOf(call, name, SCOPE_OF[route]);
+  if (model.kind !== (route === "embeddings" ? "embedding" : "generation")) {
+    const message = `${model.id} is a model for ${model.kind}, not for this route.`;
+    throw new Problem("unsupported_value", { param: "model", message });
   }
   call.log.model = model.id;
   return model;
-}
-
-function tierOf(call: KnownCall) {
-  const tier = call.catalog.tiers[call.principal.tier] ?? call.catalog.tiers.default;
-  if (tier === undefined) throw new Problem("misconfigured", { cause: "catalog: tiers.default is missing" });
-  return tier;
-}
-
-function leaseOf(admission: Admission): Lease {
-  if (admission.kind === "admitted") return admission.lease;
-  if (admission.kind === "key_retired") throw refusal("invalid_token", "the key was revoked");
-  if (admission.kind === "unreachable") {
-    throw new Problem("limits_unavailable", { retryAfterS: UNREACHABLE_RETRY_AFTER_S, cause: admission.cause });
-  }
-  const { standings, retryAfterMs } = admission;
-  throw new Problem("rate_limit_exceeded", {
-    retryAfterS: retryAfterMs / 1000,
-    headers: rateLimitHeaders(standings),
-  });
-}
-
-/** The event as it stands if the isolate dies: what was reserved, marked as an estimate. */
-function draftOf(
-  call: KnownCall,
-  { route, body }: Question,
-  model: Model,
-  bodyBytes: number,
-  cache: "miss" | "bypass",
-): InferenceEvent {
-  const maxTokens = body.max_completion_tokens ?? body.max_tokens;
-  return {
-    v: 1,
-    kind: "inference",
-    id: call.requestId,
-    atMs: call.arrivedAtMs,
-    route,
-    model: model.id,
-    account: call.principal.accountId,
-    userId: call.principal.userId,
-    tenant: null,
-    keyId: call.principal.keyId,
-    tier: call.principal.tier,
-    ip: call.address,
-    workflowId: plainHeader(call.request, "x-workflow-id"),
-    traceId: null,
-    host: null,
-    servedAs: null,
-    // English prose has about four bytes to a token in the tokenizers of the models served here.
-    promptTokens: Math.ceil(bodyBytes / 4),
-    completionTokens: typeof maxTokens === "number" ? maxTokens : 0,
-    cachedTokens: null,
-    estimated: true,
-    savedTokens: 0,
-    ttftMs: null,
-    latencyMs: 0,
-    queueWaitMs: null,
-    hostMs: null,
-    finishReason: null,
-    outcome: "abandoned",
-    attempts: 0,
-    cache,
-    admittedBy: "account",
-    costMicros: null,
-    priceVersion: null,
-    content: null,
-  };
 }

@@ -1,5 +1,6 @@
 /** The models a caller may name, in OpenAI's shape. Hosts and their names stay inside. */
 import { permits } from "#src/auth/policy.ts";
+import type { Scope } from "#src/auth/principal.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { Problem, type ProblemFacts } from "#src/problem.ts";
 import type { KnownCall } from "./call.ts";
@@ -15,12 +16,23 @@ export function listModels({ catalog, principal }: KnownCall): Response {
  *
  * @throws Problem `model_not_found`
  */
-export function getModel({ catalog, principal }: KnownCall, id: string): Response {
-  const model = catalog.models.find((candidate) => candidate.id === id);
-  // One that is not open to the caller looks like one that is not there.
-  if (model === undefined || !permits(principal, { scope: "models", model }))
-    throw new Problem("model_not_found", { param: "model", ...withheld(model) });
-  return Response.json(describe(model));
+export function getModel(call: KnownCall, id: string): Response {
+  return Response.json(describe(modelOf(call, id)));
+}
+
+/**
+ * The model of a name that the caller gave.
+ *
+ * @throws Problem `model_not_found`, also for one that is not open to the caller
+ */
+export function modelOf({ catalog, principal }: KnownCall, name: string, scope: Scope = "models"): Model {
+  const model = catalog.models.find(({ id }) => id === name);
+  // A model that is not open to the caller looks like one that is not there.
+  if (model === undefined || !permits(principal, { scope, model })) {
+    const message = `The model ${JSON.stringify(name.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
+    throw new Problem("model_not_found", { param: "model", message, ...withheld(model) });
+  }
+  return model;
 }
 
 /** Tells the audit trail apart a model that is not open from one that is not there. */

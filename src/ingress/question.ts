@@ -21,6 +21,9 @@ export type Question = {
 /** Answers to one question: each costs the host as much as a question of its own. */
 const MAX_N = 4;
 
+/** Alternatives per token: each is written out in full. */
+const MAX_LOGPROBS = 20;
+
 const count = z.number().int().positive();
 const text = z.string();
 
@@ -31,6 +34,9 @@ const shared = {
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   max_tokens: count.nullish(),
+  /** A flag in chat; in raw completions how many alternatives to tell. */
+  logprobs: z.union([z.boolean(), z.number().int().min(0).max(MAX_LOGPROBS)]).nullish(),
+  top_logprobs: z.number().int().min(0).max(MAX_LOGPROBS).nullish(),
   n: z.number().int().min(1).max(MAX_N).nullish(),
   stop: z.union([text, z.array(text).max(4)]).nullish(),
   seed: z.number().int().nullish(),

@@ -83,5 +83,5 @@ async function send({ env }: Call, accountId: string | null, event: AuditEvent):
       .settle(event)
       .then(() => true)
       .catch(report("record.outbox")));
-  if (!kept) await env.USAGE.send(event).catch(report("record.lost"));
+  if (!kept) await env.USAGE.send({ event, outbox: null }).catch(report("record.lost"));
 }

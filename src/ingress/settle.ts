@@ -16,7 +16,7 @@ async function settle(call: Call, lease: Lease, event: InferenceEvent): Promise<
     await lease.settle(event);
   } catch (unreachable) {
     console.error(JSON.stringify({ at: "settle", requestId: event.id, cause: String(unreachable) }));
-    await call.env.USAGE.send(event).catch((cause: unknown) => {
+    await call.env.USAGE.send({ event, outbox: null }).catch((cause: unknown) => {
       // The last resort: the log holds the whole event, and it names no content.
       console.error(JSON.stringify({ at: "settle.lost", event, cause: String(cause) }));
     });

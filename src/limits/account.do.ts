@@ -1,10 +1,12 @@
 /**
- * The caller's Account object: a thin shell over `account.ts` that owns storage, one timer, one alarm and the outbox.
+ * The caller's Account object: a thin shell over `account.ts` that owns one timer and one alarm, and keeps its rows in
+ * an `Outbox`.
  *
  * `admit` decides in memory and answers at once; rows are written behind it, coalesced. `confirm` travels with `admit`
  * and resolves when the lease is durable: the caller awaits it before the first byte leaves, which hides behind any
- * real first token. `settle` overwrites the lease's row with the whole event (idempotent by id, and complete in itself).
- * The alarm sends settled events to the queue and turns expired leases into `abandoned` events.
+ * real first token. `renew` says that the holder lives. `settle` overwrites the lease's row with the whole event
+ * (idempotent by id, and complete in itself). The alarm sends settled events to the queue, again until the ledger has
+ * them, and turns the leases of holders that fell silent into `abandoned` events.
  *
  * Promises are shared between calls here: all calls of one object run in one context, unlike requests in a Worker.
  */
@@ -14,60 +16,75 @@ import type { UsageEvent } from "#src/usage/event.ts";
 import {
   type AccountState,
   type AdmitRequest,
+  type Allowance,
   admit,
   type Decision,
-  isRetired,
-  type LedgerRow,
   NEW_ACCOUNT,
-  retireKey,
+  type Standings,
+  settle,
+  standingsOf,
 } from "./account.ts";
+import { tick } from "./clock.ts";
+import { count, type Totals } from "./day-totals.ts";
+import type { Credit } from "./grants.ts";
+import { Leases, type OpenLease, type Progress } from "./leases.ts";
+import { Outbox } from "./outbox.ts";
+import { isRetired, retireKey } from "./retired-keys.ts";
+import { type TenantCaps, TenantShare } from "./tenant-share.ts";
+import { WriteBehind } from "./write-behind.ts";
 
-/** Rows of requests this close together share one write. Measured: 5 to 10 ms costs least without being felt. */
-const FLUSH_AFTER_MS = 5;
-/** A settled event waits this long for others of the same caller, so that a burst is one batch. */
-const SEND_AFTER_MS = 250;
-/** Between attempts while the queue fails: doubled from the first to the last. */
-const SEND_RETRY_MS = { first: 1_000, last: 60_000 };
-/** Platform limit of `sendBatch`. */
-const BATCH_MESSAGES = 100;
+/** How far this machine's clock may be ahead of the one that asks before that one is believed. */
+const CLOCKS_AGREE_WITHIN_MS = 5_000;
 
-type StoredRow = { id: string; event: string };
+export type AccountRequest = AdmitRequest & {
+  /** The clock of the machine that asks, so that one clock that leaps ahead admits nobody. */
+  readonly askedAtMs: number;
+  /** The caps that the caller shares with others; null where the catalog has none. */
+  readonly tenant: TenantCaps | null;
+};
+
+/** What the row of an open lease keeps beside its event. */
+type Hold = Omit<OpenLease, "id" | "event" | "heardAtMs">;
 
 export class Account extends DurableObject<Env> {
   #state: AccountState;
-  /** Rows not yet in storage, by lease id; a settle replaces its own admit. */
-  readonly #unwritten = new Map<string, LedgerRow>();
-  /** Leases that nobody settled yet, with the time they expire. */
-  readonly #open = new Map<string, number>();
-  #flush: Promise<void> | null = null;
+  readonly #leases = new Leases();
+  readonly #outbox: Outbox;
+  readonly #share: TenantShare;
+  readonly #writes: WriteBehind;
+  /** Admissions that wait for the tenant, by lease id. */
+  readonly #deciding = new Map<string, Promise<unknown>>();
   /** When the alarm is set for; null when unknown or not set. */
   #alarmAtMs: number | null = null;
-  #failedSends = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const { sql } = ctx.storage;
-    sql.exec("CREATE TABLE IF NOT EXISTS ledger (id TEXT PRIMARY KEY, expires_ms INTEGER, event TEXT NOT NULL)");
     sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
     const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
     this.#state = stored === undefined ? NEW_ACCOUNT : { ...NEW_ACCOUNT, ...JSON.parse(stored.value) };
-    const leases = sql.exec<{ id: string; expires_ms: number }>(
-      "SELECT id, expires_ms FROM ledger WHERE expires_ms IS NOT NULL",
+    const resendAfterMs = Number(env.OUTBOX_RESEND_MS) || undefined;
+    this.#outbox = new Outbox(sql, env.USAGE, ctx.id.toString(), Date.now(), resendAfterMs);
+    this.#share = new TenantShare((id) => env.TENANT.getByName(id));
+    this.#writes = new WriteBehind(
+      () => this.#write(),
+      () => ctx.storage.sync(),
     );
-    for (const { id, expires_ms } of leases) this.#open.set(id, expires_ms);
+    this.#reopen();
     // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarmAtMs = await ctx.storage.getAlarm();
-      if (this.#alarmAtMs === null) this.#armForWhatIsLeft(Date.now());
+      this.#arm();
     });
   }
 
-  /** Admits or refuses one request, from memory. */
-  admit(request: AdmitRequest): Decision {
-    const { state, decision, row } = admit(this.#state, request, Date.now());
-    this.#state = state;
-    if (row !== null) this.#note(row);
-    return decision;
+  /** Admits or refuses one request, from memory; only a tenant's cap may have to be asked for. */
+  admit(request: AccountRequest): Decision | Promise<Decision> {
+    const { tenant, ifAbandoned } = request;
+    if (tenant === null) return this.#decide(request, []);
+    const deciding = this.#decideWithTenant(request, tenant);
+    this.#deciding.set(ifAbandoned.id, deciding);
+    return deciding.finally(() => this.#deciding.delete(ifAbandoned.id));
   }
 
   /**
@@ -76,15 +93,34 @@ export class Account extends DurableObject<Env> {
    * @returns false when the object does not hold the lease: it was refused, or lost with an instance that died
    */
   async confirm(id: string): Promise<boolean> {
-    if (!this.#open.has(id)) return false;
-    await this.#written();
+    await this.#deciding.get(id)?.catch(() => undefined);
+    if (this.#leases.get(id) === undefined) return false;
+    await this.#writes.written();
     return true;
+  }
+
+  /** The holder of a lease lives; what is known of its request so far. @returns false when there is no such lease */
+  renew(id: string, progress: Progress): boolean {
+    const lease = this.#leases.renew(id, progress, this.#now());
+    // That it was doubted is written; so is that it no longer is.
+    if (lease !== undefined && lease.doubtedAtMs !== null) this.#noteOpen({ ...lease, doubtedAtMs: null });
+    return lease !== undefined;
   }
 
   /** Puts an event on its way to the ledger, ending its lease if it has one; resolves when durable. Safe to repeat. */
   async settle(event: UsageEvent): Promise<void> {
-    this.#note({ id: event.id, expiresMs: null, event });
-    await this.#written();
+    this.#end(event);
+    await this.#writes.written();
+  }
+
+  /** The ledger has these events. */
+  acknowledge(ids: readonly string[]): void {
+    this.#outbox.acknowledge(ids);
+  }
+
+  /** Where the caller stands, spending nothing. */
+  standing(allowance: Allowance): Standings {
+    return standingsOf(this.#state, this.#leases, allowance, Date.now());
   }
 
   /**
@@ -93,94 +129,118 @@ export class Account extends DurableObject<Env> {
    * @param fromMs wall clock; in the future for a key that is being rotated
    */
   async retireKey(keyId: string, fromMs: number): Promise<void> {
-    this.#state = retireKey(this.#state, keyId, fromMs, Date.now());
-    this.#flush ??= this.#flushSoon();
-    await this.#written();
+    this.#state = { ...this.#state, retiredKeys: retireKey(this.#state.retiredKeys, keyId, fromMs, Date.now()) };
+    this.#writes.note();
+    await this.#writes.written();
   }
 
   /** Whether a key still opens something, for routes that need no lease. */
   isKeyRetired(keyId: string): boolean {
-    return isRetired(this.#state, keyId, Date.now());
+    return isRetired(this.#state.retiredKeys, keyId, Date.now());
+  }
+
+  /** What the caller's requests came to, by day: for the reconciliation with the ledger. */
+  totals(): Totals {
+    return this.#state.totals;
   }
 
   /** Never throws: the platform drops an alarm after six failures. */
   override async alarm(): Promise<void> {
     this.#alarmAtMs = null;
     try {
-      this.#sweep(Date.now());
-      await this.#send();
-      this.#failedSends = 0;
+      this.#sweep();
+      await this.#writes.written();
+      await this.#outbox.send(Date.now);
     } catch (cause) {
-      this.#failedSends += 1;
-      console.error(JSON.stringify({ at: "account.alarm", failedSends: this.#failedSends, cause: String(cause) }));
+      console.error(JSON.stringify({ at: "account.alarm", cause: String(cause) }));
     }
-    this.#armForWhatIsLeft(Date.now());
+    this.#arm();
   }
 
-  #note(row: LedgerRow): void {
-    this.#unwritten.set(row.id, row);
-    if (row.expiresMs === null) this.#open.delete(row.id);
-    else this.#open.set(row.id, row.expiresMs);
-    this.#flush ??= this.#flushSoon();
+  async #decideWithTenant(request: AccountRequest, tenant: TenantCaps): Promise<Decision> {
+    const share = await this.#share.spend(tenant, request.cost, Date.now);
+    if (share.kind === "spent") return this.#decide(request, share.credits);
+    const { violated, retryAfterMs } = share;
+    const { windows, slots } = standingsOf(this.#state, this.#leases, request, Date.now());
+    const standings = { windows: [...windows, violated], slots };
+    return { kind: "denied", standings, violated: violated.limit, retryAfterMs };
   }
 
-  async #written(): Promise<void> {
-    await this.#flush;
-    await this.ctx.storage.sync();
+  #decide(request: AccountRequest, credits: readonly Credit[]): Decision {
+    const wallMs = Math.min(Date.now(), request.askedAtMs + CLOCKS_AGREE_WITHIN_MS);
+    const { state, decision, lease } = admit(this.#state, this.#leases, request, credits, wallMs);
+    this.#state = state;
+    if (lease === null) this.#share.giveBack(credits, NOTHING);
+    else {
+      this.#leases.open(lease);
+      this.#noteOpen(lease);
+    }
+    return decision;
   }
 
-  async #flushSoon(): Promise<void> {
-    await scheduler.wait(FLUSH_AFTER_MS);
-    this.#flush = null;
-    const rows = [...this.#unwritten.values()];
-    // No await between these statements: they commit together or not at all.
-    this.ctx.storage.sql.exec(
-      `INSERT INTO ledger (id, expires_ms, event)
-       SELECT value ->> 'id', value ->> 'expiresMs', value -> 'event' FROM json_each(?) WHERE true
-       ON CONFLICT (id) DO UPDATE SET expires_ms = excluded.expires_ms, event = excluded.event`,
-      JSON.stringify(rows),
-    );
-    this.ctx.storage.sql.exec(
-      "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
-      JSON.stringify(this.#state),
-    );
-    this.#unwritten.clear();
-    const nowMs = Date.now();
-    for (const { expiresMs } of rows) this.#arm(expiresMs ?? nowMs + SEND_AFTER_MS);
+  #end(event: UsageEvent): void {
+    const lease = this.#leases.close(event.id, this.#now());
+    if (lease !== undefined && event.kind === "inference") {
+      this.#state = settle(this.#state, lease.charge, event);
+      const tokens = event.promptTokens + event.completionTokens;
+      this.#share.giveBack(lease.credits, { requests: 1, tokens, micros: event.costMicros ?? 0 });
+    }
+    this.#state = { ...this.#state, totals: count(this.#state.totals, event, this.#outbox.settled(event.id)) };
+    this.#outbox.note({ id: event.id, hold: null, event }, Date.now());
+    this.#writes.note();
   }
 
-  #arm(atMs: number): void {
+  #noteOpen({ id, event, heardAtMs: _heardAtMs, ...hold }: OpenLease): void {
+    this.#outbox.note({ id, hold: JSON.stringify(hold satisfies Hold), event }, Date.now());
+    this.#writes.note();
+  }
+
+  /** Leases of the instance before this one: their holders may live, and have as long as ever to say so. */
+  #reopen(): void {
+    for (const { id, hold, event } of this.#outbox.openRows()) {
+      const held: Hold = JSON.parse(hold);
+      if (event.kind === "inference") this.#leases.open({ ...held, id, event, heardAtMs: this.#now() });
+    }
+    // Written down, because this instance may not live long enough to find a holder silent.
+    for (const lease of this.#leases.doubt(this.#now(), ({ openedAtMs }) => openedAtMs)) this.#noteOpen(lease);
+  }
+
+  /** Silent holders are doubted, and when they stay silent their requests become events as they stand. */
+  #sweep(): void {
+    const nowMs = this.#now();
+    for (const lease of this.#leases.doubt(nowMs)) this.#noteOpen(lease);
+    for (const { event } of this.#leases.abandoned(nowMs)) this.#end(event);
+  }
+
+  /** The account's own clock, which never runs backwards. */
+  #now(): number {
+    const clock = tick(this.#state.clock, Date.now());
+    this.#state = { ...this.#state, clock };
+    return clock.lastMs;
+  }
+
+  #write(): void {
+    this.ctx.storage.transactionSync(() => {
+      this.ctx.storage.sql.exec(
+        "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
+        JSON.stringify(this.#state),
+      );
+      this.#outbox.write();
+    });
+    this.#arm();
+  }
+
+  /** Sets the alarm for whatever comes first: a silent holder to look after, or an event to send. */
+  #arm(): void {
+    const lookInMs = this.#leases.nextLookInMs(this.#now());
+    const dueAtMs = this.#outbox.nextDueAtMs();
+    if (lookInMs === null && dueAtMs === null) return;
+    const never = Number.POSITIVE_INFINITY;
+    const atMs = Math.min(dueAtMs ?? never, lookInMs === null ? never : Date.now() + lookInMs);
     if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
     this.#alarmAtMs = atMs;
     this.ctx.waitUntil(this.ctx.storage.setAlarm(atMs));
   }
-
-  /** Expired leases become events; their rows say so from then on. */
-  #sweep(nowMs: number): void {
-    this.ctx.storage.sql.exec("UPDATE ledger SET expires_ms = NULL WHERE expires_ms <= ?", nowMs);
-    for (const [id, expiresMs] of this.#open) if (expiresMs <= nowMs) this.#open.delete(id);
-  }
-
-  async #send(): Promise<void> {
-    const { sql } = this.ctx.storage;
-    for (;;) {
-      const rows = sql
-        .exec<StoredRow>("SELECT id, event FROM ledger WHERE expires_ms IS NULL LIMIT ?", BATCH_MESSAGES)
-        .toArray();
-      if (rows.length === 0) return;
-      await this.env.USAGE.sendBatch(rows.map(({ event }) => ({ body: JSON.parse(event) })));
-      // A row that was settled anew while the batch was on its way holds another event, and stays.
-      sql.exec(
-        `DELETE FROM ledger WHERE (id, event) IN (SELECT value ->> 'id', value ->> 'event' FROM json_each(?))`,
-        JSON.stringify(rows),
-      );
-    }
-  }
-
-  #armForWhatIsLeft(nowMs: number): void {
-    const [unsent] = this.ctx.storage.sql.exec("SELECT 1 FROM ledger WHERE expires_ms IS NULL LIMIT 1").toArray();
-    const retryMs = Math.min(SEND_RETRY_MS.last, SEND_RETRY_MS.first * 2 ** Math.max(0, this.#failedSends - 1));
-    if (unsent !== undefined) this.#arm(nowMs + (this.#failedSends > 0 ? retryMs : SEND_AFTER_MS));
-    if (this.#open.size > 0) this.#arm(Math.min(...this.#open.values()));
-  }
 }
+
+const NOTHING = { requests: 0, tokens: 0, micros: 0 };

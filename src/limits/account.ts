@@ -1,80 +1,139 @@
 /**
- * One caller's account as a pure reducer: its windows, its open leases and what must still be written. The object around it (`account.do.ts`) owns storage, timers and the queue.
+ * One caller's account as a pure reducer: its windows, its clock, the keys it withdrew, and what its days came to. The
+ * object around it (`account.do.ts`) owns storage, timers and the queue; open leases are in `leases.ts`.
  *
- * A lease carries the event that will be sent if nobody settles it, so a dead isolate loses no request.
+ * One decision for everything: requests, tokens and money within their windows, and requests in flight. A request is
+ * charged in full or not at all. Tokens and money are charged as reserved (prompt estimate and `max_tokens`) at the time
+ * of admission, and corrected there when the request settles.
  */
-import type { InferenceEvent, UsageEvent } from "#src/usage/event.ts";
+import type { InferenceEvent } from "#src/usage/event.ts";
 import { type Clock, NEW_CLOCK, tick } from "./clock.ts";
-import { type Limit, type Standing, take, type Windows } from "./windows.ts";
+import type { Totals } from "./day-totals.ts";
+import type { Credit } from "./grants.ts";
+import type { Charge, Leases, OpenLease, Slot } from "./leases.ts";
+import { isRetired, type RetiredKeys } from "./retired-keys.ts";
+import { type Cost, correct, type Limit, look, type Standing, take, type Windows } from "./windows.ts";
 
 export type AccountState = {
   readonly clock: Clock;
   readonly windows: Windows;
-  /** The owner's API keys that were revoked or rotated, and since when (or from when on), wall clock in ms. */
-  readonly retiredKeys: Readonly<Record<string, number>>;
+  readonly retiredKeys: RetiredKeys;
+  readonly totals: Totals;
 };
-export const NEW_ACCOUNT: AccountState = { clock: NEW_CLOCK, windows: {}, retiredKeys: {} };
+export const NEW_ACCOUNT: AccountState = { clock: NEW_CLOCK, windows: {}, retiredKeys: {}, totals: {} };
 
-/** Copies of a key's record outlive the key by far less than this; after it the key's end need not be remembered. */
-const RETIRED_KEPT_MS = 30 * 86_400_000;
+/** What a caller may spend, as the catalog says it for this request. */
+export type Allowance = { readonly limits: readonly Limit[]; readonly slots: readonly Slot[] };
 
-export type AdmitRequest = {
-  readonly limits: readonly Limit[];
-  /** How long the lease may stay open before it counts as abandoned. */
-  readonly leaseMs: number;
+export type AdmitRequest = Allowance & {
+  readonly cost: Cost;
   /** The API key that the request came with, null for a token. */
   readonly keyId: string | null;
   /** The event as it stands if nobody ever settles: outcome `abandoned`. Its id is the lease's id. */
   readonly ifAbandoned: InferenceEvent;
 };
 
-export type Decision =
-  | { readonly kind: "admitted"; readonly standings: readonly Standing[] }
-  | { readonly kind: "key_retired" }
-  | { readonly kind: "denied"; readonly standings: readonly Standing[]; readonly retryAfterMs: number };
+/** A caller's requests in flight under one name. */
+export type SlotStanding = { readonly slot: Slot; readonly remaining: number };
+export type Standings = { readonly windows: readonly Standing[]; readonly slots: readonly SlotStanding[] };
 
-/** A row of the account's storage: an open lease, or a settled event on its way to the queue. */
-export type LedgerRow = {
-  readonly id: string;
-  /** When an open lease counts as abandoned, wall clock in ms; null once settled. */
-  readonly expiresMs: number | null;
-  readonly event: UsageEvent;
-};
+export type Decision =
+  | { readonly kind: "admitted"; readonly standings: Standings }
+  | { readonly kind: "key_retired" }
+  | {
+      readonly kind: "denied";
+      readonly standings: Standings;
+      /** What refused: a limit's name or a slot's. */
+      readonly violated: { readonly name: string; readonly unit: Limit["unit"] | "concurrent-requests" };
+      /** When to come back; null when waiting cannot help, because the request alone is more than the limit. */
+      readonly retryAfterMs: number | null;
+    };
 
 /**
  * One request.
  *
+ * @param credits what was taken of the tenant's grants for it
  * @param wallMs the object's wall clock
- * @returns the state to keep, the answer, and the lease's row to write when admitted
+ * @returns the state to keep, the answer, and the lease to open when admitted
  */
 export function admit(
   state: AccountState,
+  leases: Leases,
   request: AdmitRequest,
+  credits: readonly Credit[],
   wallMs: number,
-): { state: AccountState; decision: Decision; row: LedgerRow | null } {
-  if (isRetired(state, request.keyId, wallMs)) return { state, decision: { kind: "key_retired" }, row: null };
+): { state: AccountState; decision: Decision; lease: OpenLease | null } {
+  if (isRetired(state.retiredKeys, request.keyId, wallMs))
+    return { state, decision: { kind: "key_retired" }, lease: null };
   const clock = tick(state.clock, wallMs);
-  const { kind, standings, retryAfterMs, windows } = take(state.windows, request.limits, clock.lastMs);
-  // Limits that this request did not name (another tier's) keep their counts.
-  const next: AccountState = { ...state, clock, windows: { ...state.windows, ...windows } };
-  if (kind === "denied") return { state: next, decision: { kind, standings, retryAfterMs }, row: null };
-  const row = { id: request.ifAbandoned.id, expiresMs: wallMs + request.leaseMs, event: request.ifAbandoned };
-  return { state: next, decision: { kind: "admitted", standings }, row };
+  const nowMs = clock.lastMs;
+  const { limits, cost, slots } = request;
+  const verdict = take(state.windows, limits, cost, nowMs);
+  const taken = slotStandings(leases, slots, nowMs);
+  const full = taken.filter(({ remaining }) => remaining <= 0);
+  const [violated] = verdict.violated.toSorted((one, other) => other.resetMs - one.resetMs);
+  if (violated !== undefined || full.length > 0) {
+    const standings = {
+      windows: violated === undefined ? look(state.windows, limits, nowMs) : verdict.standings,
+      slots: taken,
+    };
+    const slotMs = Math.max(0, ...full.map(({ slot }) => leases.freeInMs(slot.name, nowMs)));
+    const retryAfterMs = verdict.retryAfterMs === null ? null : Math.max(verdict.retryAfterMs, slotMs);
+    const name = violated?.limit.name ?? full[0]?.slot.name ?? "";
+    const unit = violated?.limit.unit ?? ("concurrent-requests" as const);
+    return {
+      state: { ...state, clock },
+      decision: { kind: "denied", standings, violated: { name, unit }, retryAfterMs },
+      lease: null,
+    };
+  }
+  const { ifAbandoned: event } = request;
+  const lease = {
+    id: event.id,
+    slots: slots.map(({ name }) => name),
+    charge: { limits, cost, atMs: nowMs },
+    credits,
+    event,
+    openedAtMs: nowMs,
+    heardAtMs: nowMs,
+    doubtedAtMs: null,
+  };
+  const left = taken.map(({ slot, remaining }) => ({ slot, remaining: remaining - 1 }));
+  return {
+    // Limits that this request did not name (another tier's) keep their counts.
+    state: { ...state, clock, windows: { ...state.windows, ...verdict.windows } },
+    decision: { kind: "admitted", standings: { windows: verdict.standings, slots: left } },
+    lease,
+  };
 }
 
-/** True when the key no longer opens anything. */
-export function isRetired({ retiredKeys }: AccountState, keyId: string | null, wallMs: number): boolean {
-  const fromMs = keyId === null ? undefined : retiredKeys[keyId];
-  return fromMs !== undefined && wallMs >= fromMs;
+/** Where the caller stands, spending nothing. */
+export function standingsOf(
+  state: AccountState,
+  leases: Leases,
+  { limits, slots }: Allowance,
+  wallMs: number,
+): Standings {
+  const nowMs = tick(state.clock, wallMs).lastMs;
+  return { windows: look(state.windows, limits, nowMs), slots: slotStandings(leases, slots, nowMs) };
+}
+
+function slotStandings(leases: Leases, slots: readonly Slot[], nowMs: number): SlotStanding[] {
+  return slots.map((slot) => ({ slot, remaining: Math.max(0, slot.max - leases.inFlight(slot.name, nowMs)) }));
 }
 
 /**
- * Retires an API key from a time on; an earlier end that was set before stays.
+ * What a request turned out to cost.
  *
- * @param fromMs wall clock; in the future for a key that is being rotated
+ * @param charge what was reserved for it; undefined when its lease had ended already, and nothing is corrected
  */
-export function retireKey(state: AccountState, keyId: string, fromMs: number, wallMs: number): AccountState {
-  const kept = Object.entries(state.retiredKeys).filter(([, sinceMs]) => wallMs - sinceMs < RETIRED_KEPT_MS);
-  const endMs = Math.min(fromMs, state.retiredKeys[keyId] ?? Number.POSITIVE_INFINITY);
-  return { ...state, retiredKeys: { ...Object.fromEntries(kept), [keyId]: endMs } };
+export function settle(state: AccountState, charge: Charge | undefined, event: InferenceEvent): AccountState {
+  if (charge === undefined) return state;
+  const { cost, limits, atMs } = charge;
+  const difference = {
+    requests: 0,
+    tokens: event.promptTokens + event.completionTokens - cost.tokens,
+    micros: (event.costMicros ?? 0) - cost.micros,
+  };
+  return { ...state, windows: correct(state.windows, limits, difference, atMs) };
 }

@@ -1,20 +1,45 @@
 /**
- * A caller's standing in headers: the IETF draft's structured fields (draft-ietf-httpapi-ratelimit-headers-10) and the
- * `x-ratelimit-*-requests` that OpenAI's clients read, which know one window: the shortest. Pure.
+ * A caller's standing in headers: the IETF draft's structured fields (draft-ietf-httpapi-ratelimit-headers-10, RFC 9651)
+ * and the `x-ratelimit-*` that OpenAI's clients read, which know one window of requests and one of tokens: the shortest.
+ * Pure.
  */
-import type { Standing } from "./windows.ts";
+import type { Standings } from "./account.ts";
+import type { Cost, Standing } from "./windows.ts";
 
-/** Headers for any answer to a request that was counted. */
-export function rateLimitHeaders(standings: readonly Standing[]): Record<string, string> {
-  const [shortest] = standings;
-  if (shortest === undefined) return {};
-  const items = (write: (standing: Standing) => string): string =>
-    standings.map((standing) => `"${standing.limit.name}";${write(standing)}`).join(", ");
+/** The draft has no unit for tokens and money; these are ours. Requests are its default. */
+const QUOTA_UNIT: Record<keyof Cost, string> = { requests: "", tokens: `;qu="tokens"`, micros: `;qu="usd-micros"` };
+
+/** Headers for any answer to a caller whose standing is known. */
+export function rateLimitHeaders({ windows, slots }: Standings): Record<string, string> {
+  if (windows.length === 0) return {};
+  const policies = [
+    ...windows.map(
+      ({ limit: { name, max, unit, windowMs } }) => `"${name}";q=${max}${QUOTA_UNIT[unit]};w=${windowMs / 1000}`,
+    ),
+    ...slots.map(({ slot: { name, max } }) => `"${name}";q=${max};qu="concurrent-requests"`),
+  ];
+  const standings = [
+    ...windows.map(({ limit, remaining, resetMs }) => `"${limit.name}";r=${remaining};t=${seconds(resetMs)}`),
+    ...slots.map(({ slot, remaining }) => `"${slot.name}";r=${remaining}`),
+  ];
   return {
-    "ratelimit-policy": items(({ limit }) => `q=${limit.max};w=${limit.windowMs / 1000}`),
-    ratelimit: items(({ remaining, resetMs }) => `r=${remaining};t=${Math.ceil(resetMs / 1000)}`),
-    "x-ratelimit-limit-requests": String(shortest.limit.max),
-    "x-ratelimit-remaining-requests": String(shortest.remaining),
-    "x-ratelimit-reset-requests": `${Math.ceil(shortest.resetMs / 1000)}s`,
+    "ratelimit-policy": policies.join(", "),
+    ratelimit: standings.join(", "),
+    ...openAiHeaders(windows, "requests"),
+    ...openAiHeaders(windows, "tokens"),
   };
+}
+
+function openAiHeaders(windows: readonly Standing[], unit: "requests" | "tokens"): Record<string, string> {
+  const shortest = windows.find(({ limit }) => limit.unit === unit);
+  if (shortest === undefined) return {};
+  return {
+    [`x-ratelimit-limit-${unit}`]: String(shortest.limit.max),
+    [`x-ratelimit-remaining-${unit}`]: String(shortest.remaining),
+    [`x-ratelimit-reset-${unit}`]: `${seconds(shortest.resetMs)}s`,
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1000);
 }

@@ -18,6 +18,8 @@ export abstract class AnswerStream {
   /** Set by a dialect with the answer's last event. SDKs stop reading there, so nothing after it may pass. */
   protected isWhole = false;
   protected counted: Tally = NOTHING_YET;
+  #text = "";
+  #keepsCharacters = 0;
 
   /**
    * Takes what arrived. What cannot be passed on shows in `broken`, so that the whole events before it still pass.
@@ -71,6 +73,22 @@ export abstract class AnswerStream {
   /** What the answer has cost so far. */
   get tally(): Tally {
     return this.counted;
+  }
+
+  /** Keeps the text of the answer as well, up to so many characters. */
+  keepText(characters: number): void {
+    this.#keepsCharacters = characters;
+  }
+
+  /** The text so far, where it is kept. */
+  get text(): string {
+    return this.#text;
+  }
+
+  /** A dialect hands in each piece of text that passes. */
+  protected noteText(piece: string): void {
+    const room = this.#keepsCharacters - this.#text.length;
+    if (room > 0) this.#text += piece.slice(0, room);
   }
 
   /** True once the caller has got something that it waited for. */

@@ -34,6 +34,7 @@ export class NativeStream extends AnswerStream {
       ...counts(document),
       contentPieces: this.counted.contentPieces + (content === "" ? 0 : 1),
     };
+    this.noteText(content);
     const out: Uint8Array[] = [];
     if (!this.#opened && this.#reply.route === "chat") out.push(this.#event({ role: "assistant", content: "" }, null));
     this.#opened = true;

@@ -79,6 +79,7 @@ export class OpenAiStream extends AnswerStream {
       contentPieces: this.counted.contentPieces + choices.filter(hasContent).length,
       finishReason: choices.map(finishReasonOf).findLast((reason) => reason !== null) ?? this.counted.finishReason,
     };
+    for (const piece of choices.flatMap(textOf)) this.noteText(piece);
     if (document.usage != null) this.#lastWithUsage = document;
   }
 
@@ -117,6 +118,11 @@ function hasContent({ text, delta }: Choice): boolean {
     [text, content, reasoning_content, reasoning].some((piece) => typeof piece === "string" && piece !== "") ||
     (Array.isArray(tool_calls) && tool_calls.length > 0)
   );
+}
+
+/** The words of the answer itself. */
+function textOf({ text, delta }: Choice): string[] {
+  return [text, isObject(delta) ? delta.content : undefined].filter((piece) => typeof piece === "string");
 }
 
 function finishReasonOf({ finish_reason: reason }: Choice): string | null {

@@ -1,0 +1,37 @@
+/** What the ledger keeps of a question and its answer, where the catalog stores a model's content. Pure. */
+
+import type { JsonObject } from "#src/json.ts";
+import type { Dialect } from "#src/upstream/dialect.ts";
+import type { InferenceEvent } from "#src/usage/event.ts";
+import type { Question } from "./question.ts";
+
+/** Of each of the two: a queue message holds 128 kB in all, and a character may take three bytes. */
+const LONGEST_CONTENT = 16_384;
+
+/**
+ * The two texts of one request.
+ *
+ * @param answer the words of the answer, as far as they came
+ */
+export function contentOf({ body }: Question, answer: string): NonNullable<InferenceEvent["content"]> {
+  const asked = body.messages ?? body.prompt ?? body.input ?? null;
+  const prompt = typeof asked === "string" ? asked : JSON.stringify(asked);
+  return { prompt: prompt.slice(0, LONGEST_CONTENT), response: answer.slice(0, LONGEST_CONTENT) };
+}
+
+/** The words of a whole answer; tool calls and embeddings are none. */
+export function wordsOf({ choices }: JsonObject): string {
+  if (!Array.isArray(choices)) return "";
+  const words = choices.map((choice) => choice?.message?.content ?? choice?.text);
+  return words.filter((word) => typeof word === "string").join("\n");
+}
+
+/** A dialect whose streams remember the words that pass. */
+export function keepingText(dialect: Dialect): Dialect {
+  const stream = () => {
+    const answer = dialect.stream();
+    answer.keepText(LONGEST_CONTENT);
+    return answer;
+  };
+  return { ...dialect, stream };
+}

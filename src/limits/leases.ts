@@ -1,0 +1,135 @@
+/**
+ * The open leases of one account: requests that were admitted and have not been settled. They hold the caller's slots of
+ * requests in flight, and what they were charged until it is known what they cost. A plain collection: no I/O, no clock.
+ */
+import type { InferenceEvent } from "#src/usage/event.ts";
+import type { Credit } from "./grants.ts";
+import type { Cost, Limit } from "./windows.ts";
+
+/** Requests in flight at once: the account's, or those of one model or key. */
+export type Slot = { readonly name: string; readonly max: number };
+
+/** What was charged for a lease, kept with it so that the charge can be corrected. */
+export type Charge = {
+  readonly limits: readonly Limit[];
+  readonly cost: Cost;
+  /** By the account's own clock. */
+  readonly atMs: number;
+};
+
+/** What becomes known of a request while it runs. */
+export type Progress = Partial<
+  Pick<InferenceEvent, "host" | "servedAs" | "attempts" | "promptTokens" | "completionTokens" | "ttftMs">
+>;
+
+export type OpenLease = {
+  readonly id: string;
+  /** The names of the slots that it holds. */
+  readonly slots: readonly string[];
+  readonly charge: Charge;
+  /** What it took of its tenant's grants. */
+  readonly credits: readonly Credit[];
+  /** The event as it stands if nobody ever settles. */
+  readonly event: InferenceEvent;
+  /** By the account's own clock, as all times here. */
+  readonly openedAtMs: number;
+  /** When its holder was last heard of. */
+  readonly heardAtMs: number;
+  /** When it was first found silent for too long; null while it is not. */
+  readonly doubtedAtMs: number | null;
+};
+
+/** A holder that was not heard of for this long, three renewals, is doubted, and its slots are free again. */
+export const DOUBTED_AFTER_MS = 30_000;
+/** When it is still silent this much later, its request counts as abandoned. So a clock that leaps ahead kills nobody. */
+const ABANDONED_AFTER_MS = 15_000;
+/** How long requests of this caller took, of the last so many, tells when a slot will be free. */
+const REMEMBERED = 16;
+
+export class Leases {
+  readonly #open = new Map<string, OpenLease>();
+  readonly #tookMs: number[] = [];
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  get(id: string): OpenLease | undefined {
+    return this.#open.get(id);
+  }
+
+  open(lease: OpenLease): void {
+    this.#open.set(lease.id, lease);
+  }
+
+  /** The holder lives. @returns the lease as it was, or undefined when there is none */
+  renew(id: string, progress: Progress, nowMs: number): OpenLease | undefined {
+    const lease = this.#open.get(id);
+    if (lease === undefined) return undefined;
+    this.#open.set(id, { ...lease, heardAtMs: nowMs, doubtedAtMs: null, event: { ...lease.event, ...progress } });
+    return lease;
+  }
+
+  /** Ends a lease. @returns it, or undefined when there is none */
+  close(id: string, nowMs: number): OpenLease | undefined {
+    const lease = this.#open.get(id);
+    if (lease === undefined) return undefined;
+    this.#open.delete(id);
+    this.#tookMs.push(Math.max(0, nowMs - lease.openedAtMs));
+    if (this.#tookMs.length > REMEMBERED) this.#tookMs.shift();
+    return lease;
+  }
+
+  /** Requests in flight under a slot's name. */
+  inFlight(name: string, nowMs: number): number {
+    return this.#holders(name, nowMs).length;
+  }
+
+  /**
+   * Until a slot is likely to be free: when the request that has run longest will have taken as long as the longest of
+   * the last ones did. A prediction; a second at least.
+   */
+  freeInMs(name: string, nowMs: number): number {
+    const longestMs = Math.max(0, ...this.#tookMs);
+    const runForMs = this.#holders(name, nowMs).map(({ openedAtMs }) => nowMs - openedAtMs);
+    return Math.max(1_000, longestMs - Math.max(0, ...runForMs));
+  }
+
+  /**
+   * Doubts the holders that fell silent.
+   *
+   * @param silentSinceMs says of a lease since when nobody was heard of
+   * @returns their leases
+   */
+  doubt(nowMs: number, silentSinceMs = ({ heardAtMs }: OpenLease): number => heardAtMs): OpenLease[] {
+    const silent = [...this.#open.values()].filter(
+      (lease) => lease.doubtedAtMs === null && nowMs - silentSinceMs(lease) >= DOUBTED_AFTER_MS,
+    );
+    const doubted = silent.map((lease) => ({ ...lease, doubtedAtMs: nowMs }));
+    for (const lease of doubted) this.#open.set(lease.id, lease);
+    return doubted;
+  }
+
+  /** Leases whose holders stayed silent: their requests count as abandoned. Close them. */
+  abandoned(nowMs: number): OpenLease[] {
+    return [...this.#open.values()].filter(
+      ({ doubtedAtMs }) => doubtedAtMs !== null && nowMs - doubtedAtMs >= ABANDONED_AFTER_MS,
+    );
+  }
+
+  /** How long until silent holders should be looked after next; null without any lease. */
+  nextLookInMs(nowMs: number): number | null {
+    if (this.#open.size === 0) return null;
+    const lookAtMs = Array.from(this.#open.values(), ({ heardAtMs, doubtedAtMs }) =>
+      doubtedAtMs === null ? heardAtMs + DOUBTED_AFTER_MS : doubtedAtMs + ABANDONED_AFTER_MS,
+    );
+    return Math.max(0, Math.min(...lookAtMs) - nowMs);
+  }
+
+  #holders(name: string, nowMs: number): OpenLease[] {
+    const holders: OpenLease[] = [];
+    for (const lease of this.#open.values())
+      if (lease.slots.includes(name) && nowMs - lease.heardAtMs < DOUBTED_AFTER_MS) holders.push(lease);
+    return holders;
+  }
+}

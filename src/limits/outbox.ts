@@ -1,0 +1,159 @@
+/**
+ * An account's events on their way to the ledger, and the rows of its open leases: one table, one row per request. A
+ * settled row stays until the consumer says that the ledger has it, so neither a queue that fails nor one that loses
+ * messages loses a request. Owns the table and the queue's producer; decides nothing about limits.
+ */
+import type { UsageEvent, UsageMessage } from "#src/usage/event.ts";
+
+/** A settled event waits this long for others of the same caller, so that a burst is one batch. */
+const SEND_AFTER_MS = 250;
+/** What nobody acknowledged is sent again: by default after this long, then after twice as long each time. */
+const RESEND_AFTER_MS = 120_000;
+const RESEND_AT_MOST_AFTER_MS = 3_600_000;
+/** Between attempts while the queue fails: doubled from the first to the last. */
+const RETRY_MS = { first: 1_000, last: 60_000 };
+/** Platform limits of `sendBatch`: 100 messages, 256 kB in all; a little is left for each message's own frame. */
+const BATCH = { messages: 100, bytes: 240_000 };
+
+/** A row: an open lease (it has a hold), or a settled event. */
+export type OutboxRow = {
+  readonly id: string;
+  /** What the lease holds, as JSON; null once settled. */
+  readonly hold: string | null;
+  readonly event: UsageEvent;
+};
+
+type Due = { readonly atMs: number; readonly sends: number };
+type Stored = { id: string; hold: string | null; event: string };
+
+export class Outbox {
+  readonly #sql: SqlStorage;
+  readonly #queue: Pick<Queue<UsageMessage>, "sendBatch">;
+  readonly #name: string;
+  readonly #resendAfterMs: number;
+  /** Rows not yet in storage, by id; a settle replaces its own admit. */
+  readonly #unwritten = new Map<string, OutboxRow>();
+  /** Settled rows, and when each is to be sent. */
+  readonly #due = new Map<string, Due>();
+  #failures = 0;
+  #notBeforeMs = 0;
+
+  /**
+   * @param name the object's id, by which the consumer finds it again
+   * @param nowMs rows that are there already are due then: whether they were sent is not known
+   */
+  constructor(
+    sql: SqlStorage,
+    queue: Pick<Queue<UsageMessage>, "sendBatch">,
+    name: string,
+    nowMs: number,
+    resendAfterMs = RESEND_AFTER_MS,
+  ) {
+    this.#sql = sql;
+    this.#queue = queue;
+    this.#name = name;
+    this.#resendAfterMs = resendAfterMs;
+    sql.exec("CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, hold TEXT, event TEXT NOT NULL)");
+    for (const { id } of sql.exec<{ id: string }>("SELECT id FROM outbox WHERE hold IS NULL"))
+      this.#due.set(id, { atMs: nowMs + SEND_AFTER_MS, sends: 0 });
+  }
+
+  /** The rows of leases that are open, as stored. */
+  openRows(): { id: string; hold: string; event: UsageEvent }[] {
+    const rows = this.#sql.exec<Stored>("SELECT id, hold, event FROM outbox WHERE hold IS NOT NULL").toArray();
+    return rows.map(({ id, hold, event }) => ({ id, hold: hold ?? "", event: JSON.parse(event) }));
+  }
+
+  /** Puts a row down to be written; it replaces one of its id. */
+  note(row: OutboxRow, nowMs: number): void {
+    this.#unwritten.set(row.id, row);
+    if (row.hold === null) this.#due.set(row.id, { atMs: nowMs + SEND_AFTER_MS, sends: 0 });
+  }
+
+  /** The event of a settled row that is still here. */
+  settled(id: string): UsageEvent | undefined {
+    if (!this.#due.has(id)) return undefined;
+    const unwritten = this.#unwritten.get(id);
+    if (unwritten !== undefined) return unwritten.event;
+    const [row] = this.#sql.exec<Stored>("SELECT event FROM outbox WHERE id = ?", id).toArray();
+    return row === undefined ? undefined : JSON.parse(row.event);
+  }
+
+  /** Writes what was noted, in one statement. @throws what the storage throws; then everything is still noted */
+  write(): void {
+    if (this.#unwritten.size === 0) return;
+    this.#sql.exec(
+      `INSERT INTO outbox (id, hold, event)
+       SELECT value ->> 'id', value ->> 'hold', value -> 'event' FROM json_each(?) WHERE true
+       ON CONFLICT (id) DO UPDATE SET hold = excluded.hold, event = excluded.event`,
+      JSON.stringify([...this.#unwritten.values()]),
+    );
+    this.#unwritten.clear();
+  }
+
+  /** The ledger has these: they need not be kept any longer. */
+  acknowledge(ids: readonly string[]): void {
+    const known = ids.filter((id) => this.#due.delete(id));
+    for (const id of known) this.#unwritten.delete(id);
+    if (known.length === 0) return;
+    this.#sql.exec("DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(known));
+  }
+
+  /** When something is to be sent next, wall clock in ms; null when nothing is left. */
+  nextDueAtMs(): number | null {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const { atMs } of this.#due.values()) nextMs = Math.min(nextMs, atMs);
+    return Number.isFinite(nextMs) ? Math.max(nextMs, this.#notBeforeMs) : null;
+  }
+
+  /** Sends what is due. @throws what the queue throws; what it did not take stays due */
+  async send(now: () => number): Promise<void> {
+    try {
+      for (;;) {
+        const batch = this.#nextBatch(now());
+        if (batch.length === 0) break;
+        await this.#queue.sendBatch(
+          batch.map(({ event }) => ({ body: { event: JSON.parse(event), outbox: this.#name } })),
+        );
+        for (const { id } of batch) this.#sent(id, now());
+      }
+      this.#failures = 0;
+    } catch (cause) {
+      this.#failures += 1;
+      this.#notBeforeMs = now() + Math.min(RETRY_MS.last, RETRY_MS.first * 2 ** (this.#failures - 1));
+      throw cause;
+    }
+  }
+
+  #nextBatch(nowMs: number): Stored[] {
+    const due: string[] = [];
+    for (const [id, { atMs }] of this.#due) {
+      if (atMs <= nowMs && !this.#unwritten.has(id)) due.push(id);
+      if (due.length === BATCH.messages) break;
+    }
+    if (due.length === 0) return [];
+    const rows = this.#sql
+      .exec<Stored>(
+        "SELECT id, hold, event FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
+        JSON.stringify(due),
+      )
+      .toArray();
+    // Acknowledged meanwhile, or never written.
+    const found = new Set(rows.map(({ id }) => id));
+    for (const id of due) if (!found.has(id)) this.#due.delete(id);
+    let bytes = 0;
+    const fitting = rows.findIndex(({ event }, at) => {
+      bytes += new TextEncoder().encode(event).byteLength + this.#name.length + 64;
+      return bytes > BATCH.bytes && at > 0;
+    });
+    return fitting === -1 ? rows : rows.slice(0, fitting);
+  }
+
+  #sent(id: string, nowMs: number): void {
+    const due = this.#due.get(id);
+    // Acknowledged, or settled anew, while the batch was on its way.
+    if (due === undefined || this.#unwritten.has(id)) return;
+    const afterMs = Math.min(RESEND_AT_MOST_AFTER_MS, this.#resendAfterMs * 2 ** due.sends);
+    this.#due.set(id, { atMs: nowMs + afterMs, sends: due.sends + 1 });
+  }
+}

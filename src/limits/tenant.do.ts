@@ -1,0 +1,31 @@
+/**
+ * A tenant's object: a thin shell over `tenant.ts`. It is asked once for many requests, so what it grants is durable
+ * before the answer leaves (the platform holds a reply back until what was written before it is).
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { Env } from "#src/env.ts";
+import type { Credit, Wanted } from "./grants.ts";
+import { grant, NEW_TENANT, type TenantAnswer, type TenantState } from "./tenant.ts";
+
+export class Tenant extends DurableObject<Env> {
+  #state: TenantState;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const { sql } = ctx.storage;
+    sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
+    const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
+    this.#state = stored === undefined ? NEW_TENANT : JSON.parse(stored.value);
+  }
+
+  /** Grants an account what one of its requests needs and some in advance, or refuses. */
+  grant(wanted: readonly Wanted[], credits: readonly Credit[]): TenantAnswer {
+    const { state, answer } = grant(this.#state, wanted, credits, Date.now());
+    this.#state = state;
+    this.ctx.storage.sql.exec(
+      "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
+      JSON.stringify(state),
+    );
+    return answer;
+  }
+}
