@@ -145,8 +145,9 @@ async function openDatabase({ wanted, supervisor, state }: Plan): Promise<{ valu
 
 async function migrated(databaseUrl: string): Promise<{ value: undefined; text: string }> {
   try {
-    const ran = await migrate(databaseUrl);
-    return { value: undefined, text: ran.length === 0 ? "nothing to do" : ran.join(", ") };
+    const { ran, lacks } = await migrate(databaseUrl);
+    const text = ran.length === 0 ? "nothing to do" : ran.join(", ");
+    return { value: undefined, text: lacks === null ? text : `${text}; ${lacks}` };
   } catch (error) {
     const { host, pathname } = new URL(databaseUrl);
     const reason = error instanceof AggregateError ? String(error.errors[0]) : String(error);

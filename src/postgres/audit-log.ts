@@ -10,7 +10,7 @@ const INSERT = `
     (e ->> 'id')::uuid, to_timestamp((e ->> 'atMs')::double precision / 1000), e ->> 'actor', e ->> 'keyId',
     e ->> 'action', e ->> 'target', (e ->> 'ip')::inet, e ->> 'outcome', (e ->> 'requestId')::uuid, e -> 'detail'
   FROM jsonb_array_elements($1::jsonb) AS e
-  ON CONFLICT (id) DO NOTHING
+  ON CONFLICT (id, "timestamp") DO NOTHING
   RETURNING id`;
 
 /** Inserts events and returns the ids that were new. */

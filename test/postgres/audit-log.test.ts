@@ -128,7 +128,7 @@ test.each<{ filter: Partial<AuditFilter>; index: string }>([
   { filter: { action: "nothing" }, index: "audit_log_by_action" },
   { filter: { target: "nothing" }, index: "audit_log_by_target" },
 ])("a page of many rows is read by $index", async ({ filter, index }) => {
-  const plan = await inSession(env.HYPERDRIVE.connectionString, async (session) => {
+  const { plan, indexes } = await inSession(env.HYPERDRIVE.connectionString, async (session) => {
     await session.query("BEGIN");
     await session.query(`
       INSERT INTO audit_log (id, "timestamp", actor, action, target, outcome)
@@ -147,8 +147,13 @@ test.each<{ filter: Partial<AuditFilter>; index: string }>([
       },
     };
     await readAuditLog(explaining as unknown as typeof session, { ...EVERYTHING, ...filter }, 51);
+    // The index of the table is one of each of its partitions.
+    const { rows } = await session.query(
+      "SELECT inhrelid::regclass AS name FROM pg_inherits WHERE inhparent = $1::regclass",
+      [index],
+    );
     await session.query("ROLLBACK");
-    return text;
+    return { plan: text, indexes: rows.map(({ name }) => String(name)) };
   });
-  expect(plan).toContain(index);
+  expect(indexes.filter((name) => plan.includes(name))).not.toEqual([]);
 });

@@ -68,7 +68,8 @@ describe("a row that is written stays as it was written", () => {
   const forged = `INSERT INTO audit_log (id, "timestamp", actor, action, outcome, recorded_at)
     VALUES (gen_random_uuid(), now(), 'a', 'b', 'ok', '2001-01-01')`;
   const taken = `INSERT INTO audit_log (id, "timestamp", actor, action, outcome)
-    VALUES ('${event.id}', now(), 'a', 'b', 'ok') ON CONFLICT (id) DO UPDATE SET actor = 'somebody else'`;
+    VALUES ('${event.id}', now(), 'a', 'b', 'ok') ON CONFLICT (id, "timestamp") DO UPDATE
+    SET actor = 'somebody else'`;
 
   test.each<{ role: DatabaseRole; text: string }>([
     ...["audit_log", "inference_logs"].flatMap((table) => [
