@@ -19,6 +19,11 @@ const ALLOWED: readonly { readonly from: string; readonly to: string }[] = [
   { from: "fleet/fleet.do.ts", to: "upstream/reach.ts" },
   // The consumer is where the ledger reaches its database.
   { from: "usage/", to: "postgres/" },
+  // Jobs run beside requests, on what the ledger holds.
+  { from: "jobs/", to: "postgres/" },
+  // What jobs are given of the outside: hosts as requests reach them, and the names of accounts.
+  { from: "jobs/surroundings.ts", to: "upstream/reach.ts" },
+  { from: "jobs/surroundings.ts", to: "auth/api-key.ts" },
 ];
 
 type Import = { readonly from: string; readonly to: string; readonly line: number };

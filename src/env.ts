@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Fleet } from "./fleet/fleet.do.ts";
+import type { JobMessage } from "./jobs/enqueue.ts";
 import type { Account } from "./limits/account.do.ts";
 import type { Tenant } from "./limits/tenant.do.ts";
 import type { UsageMessage } from "./usage/event.ts";
@@ -22,6 +23,7 @@ export interface Env {
   readonly TENANT: DurableObjectNamespace<Tenant>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
   readonly USAGE: Queue<UsageMessage>;
+  readonly JOBS: Queue<JobMessage>;
   readonly HYPERDRIVE: Hyperdrive;
   readonly COMPLETIONS_RATE: RateLimit;
   readonly EMBEDDINGS_RATE: RateLimit;
@@ -51,6 +53,7 @@ const schema = z.object({
     .regex(/^[1-9]\d*$/, "must be a number of milliseconds")
     .optional(),
   USAGE: binding("sendBatch", "queue producer"),
+  JOBS: binding("sendBatch", "queue producer"),
   HYPERDRIVE: binding("", "Hyperdrive"),
   COMPLETIONS_RATE: binding("limit", "rate limit"),
   EMBEDDINGS_RATE: binding("limit", "rate limit"),

@@ -11,23 +11,27 @@ const ALL_WITHIN_MS = 60_000;
 /** A goodbye that nobody hears is not waited for. */
 const CLOSE_WITHIN_MS = 100;
 
+export type Bounds = { readonly withinMs?: number; readonly statementWithinMs?: number };
+
 /**
  * Runs work on a fresh connection and closes it.
  *
  * @param withinMs how long connecting and the work may take together
+ * @param statementWithinMs how long one statement may take
  * @throws what `pg` throws, and what the work throws; an Error when it takes too long, and whether what was under way
  *   then took effect is not known
  */
 export async function inSession<T>(
   connectionString: string,
   work: (session: Session) => Promise<T>,
-  { withinMs }: { readonly withinMs: number } = { withinMs: ALL_WITHIN_MS },
+  { withinMs = ALL_WITHIN_MS, statementWithinMs = STATEMENT_WITHIN_MS }: Bounds = {},
 ): Promise<T> {
+  const statementMs = Math.min(statementWithinMs, withinMs);
   const client = new Client({
     connectionString,
     connectionTimeoutMillis: Math.min(CONNECT_WITHIN_MS, withinMs),
-    query_timeout: Math.min(STATEMENT_WITHIN_MS, withinMs),
-    statement_timeout: Math.min(STATEMENT_WITHIN_MS, withinMs),
+    query_timeout: statementMs,
+    statement_timeout: statementMs,
     // Queries leave as they are made, without waiting for the answer to the one before.
     pipeline: true,
   });

@@ -1,0 +1,72 @@
+/**
+ * How long the ledger keeps what: whole partitions are dropped, content and addresses are cleared in place, and the
+ * partitions of the days to come are made. Every step may be repeated at will.
+ */
+import { z } from "zod";
+import type { Session } from "./session.ts";
+import { CHANGES_OVERLAP } from "./usage-day.ts";
+
+export type Unit = "day" | "month" | "year";
+
+const ENSURE = "SELECT ensure_partitions($1::regclass, $2, $3, $4) AS made";
+
+/** Makes a table's partitions from a time to another, as far as they are missing. @returns how many */
+export async function ensurePartitions(
+  session: Session,
+  table: string,
+  unit: Unit,
+  first: Date,
+  last: Date,
+): Promise<number> {
+  const { rows } = await session.query<{ made: number }>(ENSURE, [table, unit, first, last]);
+  return rows[0]?.made ?? 0;
+}
+
+const DROP = "SELECT drop_partitions($1::regclass, $2) AS dropped";
+
+/** Drops a table's partitions that end at or before a time. @returns their names */
+export async function dropPartitions(session: Session, table: string, before: Date): Promise<string[]> {
+  const { rows } = await session.query<{ dropped: string[] }>(DROP, [table, before]);
+  return rows[0]?.dropped ?? [];
+}
+
+const OLD_NEWS = `
+  SELECT
+    to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "asOf",
+    coalesce(array_agg(DISTINCT (minute AT TIME ZONE 'UTC')::date::text), '{}') AS days
+  FROM usage_minute
+  WHERE minute < $2 AND changed_at >= coalesce($1::timestamptz, '-infinity') - ${CHANGES_OVERLAP}`;
+
+const newsRow = z.object({ asOf: z.iso.datetime({ precision: 6 }), days: z.array(z.string()) });
+
+/**
+ * Days before a time whose rows came late: after a look before, or ever.
+ *
+ * @param since what a look before said; null for all days
+ */
+export async function readLateDays(
+  session: Session,
+  since: string | null,
+  before: Date,
+): Promise<{ asOf: string; days: string[] }> {
+  const { rows } = await session.query(OLD_NEWS, [since, before]);
+  const { asOf, days } = newsRow.parse(rows[0]);
+  return { asOf, days: days.sort() };
+}
+
+const CLEAR = `
+  UPDATE inference_logs SET prompt = NULL, response = NULL, ip_address = NULL
+  WHERE "timestamp" >= $1 AND "timestamp" < $2
+    AND (prompt IS NOT NULL OR response IS NOT NULL OR ip_address IS NOT NULL)`;
+
+/** Clears the content and the addresses of requests that arrived in a span. @returns how many had any */
+export async function clearContent(session: Session, from: Date, to: Date): Promise<number> {
+  return (await session.query(CLEAR, [from, to])).rowCount ?? 0;
+}
+
+const FORGET = "DELETE FROM dead_letter WHERE recorded_at < $1";
+
+/** Forgets dead letters that were recorded before a time. @returns how many */
+export async function forgetDeadLetters(session: Session, before: Date): Promise<number> {
+  return (await session.query(FORGET, [before])).rowCount ?? 0;
+}
