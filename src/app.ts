@@ -7,12 +7,15 @@ import { issueKey, listKeys, revokeKey, rotateKey } from "./admin/api-keys.ts";
 import { auditPage } from "./admin/audit.ts";
 import { fleetPage } from "./admin/fleet.ts";
 import { purgeKeys } from "./admin/issuer-keys.ts";
+import { everybodysUsage } from "./admin/usage.ts";
 import type { Env } from "./env.ts";
 import { conduct, type RouteEntry } from "./ingress/conduct.ts";
+import { giveFeedback } from "./ingress/feedback.ts";
 import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
 import { limitsPage } from "./ingress/limits.ts";
 import { getModel, listModels } from "./ingress/models.ts";
+import { ownUsage } from "./ingress/usage.ts";
 import { Problem } from "./problem.ts";
 
 export const ROUTES: readonly RouteEntry[] = [
@@ -42,8 +45,11 @@ export const ROUTES: readonly RouteEntry[] = [
   // A model's name may hold slashes.
   { method: "GET", path: "/v1/models/:parameter{.+}", need: "models", answer: getModel },
   { method: "GET", path: "/v1/limits", need: "own", answer: limitsPage },
+  { method: "GET", path: "/v1/usage", need: "own", answer: ownUsage },
+  { method: "POST", path: "/v1/feedback", need: "own", answer: giveFeedback },
   { method: "GET", path: "/admin/fleet", need: "admin", answer: fleetPage },
   { method: "GET", path: "/admin/audit", need: "admin", answer: auditPage },
+  { method: "GET", path: "/admin/usage", need: "admin", answer: everybodysUsage },
   { method: "DELETE", path: "/admin/issuer-keys", need: "admin", answer: purgeKeys },
   { method: "GET", path: "/admin/keys", need: "admin", answer: listKeys },
   { method: "POST", path: "/admin/keys", need: "admin", answer: issueKey },

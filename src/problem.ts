@@ -37,6 +37,11 @@ const PROBLEMS = {
   },
   unknown_url: { status: 404, type: "invalid_request_error", message: "There is nothing at this path." },
   model_not_found: { status: 404, type: "invalid_request_error", message: "There is no model of this name." },
+  request_not_found: {
+    status: 404,
+    type: "invalid_request_error",
+    message: "There is no request of yours of this id.",
+  },
   key_not_found: { status: 404, type: "invalid_request_error", message: "There is no API key of this id." },
   method_not_allowed: { status: 405, type: "invalid_request_error", message: "This path does not take this method." },
   key_not_active: {

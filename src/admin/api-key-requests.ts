@@ -3,7 +3,7 @@ import { z } from "zod";
 import { SCOPES } from "#src/auth/principal.ts";
 import { readBounded } from "#src/bytes.ts";
 import { readJson } from "#src/ingress/body.ts";
-import { limitField, membersOf, queryOf } from "#src/ingress/fields.ts";
+import { limitField, membersOf, queryOf, wrongField } from "#src/ingress/fields.ts";
 import { API_KEY_STATES, type ApiKeyFilter } from "#src/postgres/api-keys.ts";
 import { Problem } from "#src/problem.ts";
 
@@ -62,10 +62,7 @@ export async function grantOf(request: Request, tiers: Readonly<Record<string, u
   const { document } = await readJson(request, MAX_BODY_BYTES);
   const asked = membersOf(grant, document);
   if (!Object.hasOwn(tiers, asked.tier))
-    throw new Problem("invalid_value", {
-      param: "tier",
-      message: `tier: the catalog has no such tier; it has ${Object.keys(tiers).join(", ")}`,
-    });
+    throw wrongField("tier", `the catalog has no such tier; it has ${Object.keys(tiers).join(", ")}`);
   return asked;
 }
 

@@ -27,7 +27,8 @@ export function limitField(standard: number, most: number) {
  */
 export function queryOf<T>(schema: z.ZodType<T>, url: string): T {
   const { searchParams } = new URL(url);
-  for (const name of searchParams.keys()) if (searchParams.getAll(name).length > 1) throw wrong(name, "is repeated");
+  for (const name of searchParams.keys())
+    if (searchParams.getAll(name).length > 1) throw wrongField(name, "is repeated");
   return checked(schema, Object.fromEntries(searchParams), "is no parameter of this route");
 }
 
@@ -44,11 +45,16 @@ function checked<T>(schema: z.ZodType<T>, fields: JsonObject, unknown: string): 
   const result = schema.safeParse(fields);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  if (issue?.code === "unrecognized_keys") throw wrong(issue.keys[0] ?? "", unknown);
-  throw wrong(issue?.path.join(".") || "the body", issue?.message ?? "is wrong");
+  if (issue?.code === "unrecognized_keys") throw wrongField(issue.keys[0] ?? "", unknown);
+  throw wrongField(issue?.path.join(".") || "the body", issue?.message ?? "is wrong");
 }
 
-function wrong(field: string, reason: string): Problem {
+/**
+ * A field that is wrong, for a check that no schema can make alone.
+ *
+ * @param reason in the gateway's words, never the caller's text
+ */
+export function wrongField(field: string, reason: string): Problem {
   const name = field.slice(0, LONGEST_NAME).toWellFormed();
   return new Problem("invalid_value", { param: name, message: `${name}: ${reason}` });
 }

@@ -11,6 +11,7 @@ const STATUSES: Record<ProblemCode, number> = {
   insufficient_permissions: 403,
   unknown_url: 404,
   model_not_found: 404,
+  request_not_found: 404,
   key_not_found: 404,
   method_not_allowed: 405,
   key_not_active: 409,
