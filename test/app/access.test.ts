@@ -4,14 +4,18 @@
  */
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { v7 as uuidv7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { app, ROUTES } from "#src/app.ts";
 import { type ApiKeyRecord, issueApiKey, kvKeyOf } from "#src/auth/api-key.ts";
 import { SCOPES, type Scope } from "#src/auth/principal.ts";
 import { CATALOG_KEY } from "#src/catalog/load.ts";
 import type { Env } from "#src/env.ts";
+import type { InferenceEvent } from "#src/usage/event.ts";
+import { eventWith } from "#test/support/events.ts";
 import { type Asked, CATALOG, CHAT, type Gateway, startGateway } from "#test/support/gateway.ts";
-import { testIssuer } from "#test/support/issuer.ts";
+import { type TestIssuer, testIssuer } from "#test/support/issuer.ts";
+import { record } from "#test/support/usage.ts";
 
 const served = [{ host: "gpu", as: "m" }];
 const RESTRICTED = [
@@ -23,8 +27,14 @@ const SECOND = "https://second.example.test/realms/ai";
 const { default: WIDE } = CATALOG.tiers;
 
 let gateway: Gateway;
+let second: TestIssuer;
 beforeAll(async () => {
   gateway = await startGateway();
+  second = await testIssuer(Date.now(), SECOND, "k1", "ES256");
+  const first = vi.mocked(fetch).getMockImplementation() ?? second.fetcher;
+  vi.mocked(fetch).mockImplementation((input, init) =>
+    String(input).startsWith(SECOND) ? second.fetcher(input, init) : first(input, init),
+  );
   for (const level of ["log", "error"] as const) vi.spyOn(console, level).mockReturnValue();
   const catalog = {
     ...CATALOG,
@@ -55,6 +65,11 @@ async function keyWith(scopes: readonly Scope[], changed: Partial<ApiKeyRecord> 
   return { headers: { authorization: `Bearer ${key}` } };
 }
 
+/** Headers of a token of the second issuer. */
+async function fromSecond(claims: Record<string, unknown>): Promise<Asked> {
+  return { headers: { authorization: `Bearer ${await second.sign({ aud: "second", ...claims })}` } };
+}
+
 const withGroups = (...groups: string[]): Asked => ({ as: { groups, sub: groups.join("+") || "nobody" } });
 
 const WHO: Record<string, () => Asked | Promise<Asked>> = {
@@ -74,9 +89,27 @@ type Row = {
   readonly asks: Asked & { readonly path?: string };
   readonly may: readonly string[];
   /** Whose the things behind the route are: where somebody's own, `may` holds for the owner, and others get nothing. */
-  readonly owned: "by nobody" | "by an account";
+  readonly owned: "by nobody" | Owned;
 };
 
+type Owned = {
+  /** Leaves behind something of a user's, and says how to ask for it. */
+  readonly leave: (sub: string) => Promise<Asked & { readonly path?: string }>;
+  /** Whether an answer tells of it. */
+  readonly tells: (status: number, text: string) => boolean;
+};
+
+/** A request that a user of the first issuer made an hour ago. */
+async function requestOf(sub: string): Promise<InferenceEvent> {
+  const atMs = Date.now() - 3_600_000;
+  const id = uuidv7({ msecs: atMs });
+  const event = eventWith({ id, atMs, account: `${env.OIDC_ISSUER}|${sub}`, userId: sub, model: "telling-model" });
+  await record(event);
+  return event;
+}
+
+/** Who may ask for anything at all, and so for what is their own. */
+const CALLERS = ["ai-users", "ai-admins", "key of inference", "key of models", "key of embeddings"];
 const ADMINS = ["ai-admins", "key of admin"];
 const UNKNOWN_KEY = "/admin/keys/key_000000000000";
 const TABLE: Record<string, Row> = {
@@ -102,6 +135,37 @@ const TABLE: Record<string, Row> = {
     may: ["ai-users", "ai-admins", "key of models"],
     owned: "by nobody",
   },
+  "GET /v1/limits": {
+    asks: {},
+    may: CALLERS,
+    owned: {
+      leave: async (sub) => {
+        await statusOf("/v1/chat/completions", { as: { sub }, body: CHAT });
+        return {};
+      },
+      tells: (_, text) => /"name":"rpm","unit":"requests","limit":1000,"remaining":999/.test(text),
+    },
+  },
+  "GET /v1/usage": {
+    asks: {},
+    may: CALLERS,
+    owned: {
+      leave: async (sub) => {
+        await requestOf(sub);
+        return {};
+      },
+      tells: (status, text) => status === 200 && text.includes("telling-model"),
+    },
+  },
+  "POST /v1/feedback": {
+    asks: { body: { request_id: uuidv7({ msecs: 1_700_000_000_000 }), satisfaction: 7 } },
+    may: CALLERS,
+    owned: {
+      leave: async (sub) => ({ body: { request_id: (await requestOf(sub)).id, satisfaction: 7 } }),
+      tells: (status, text) => status !== 404 || !text.includes("request_not_found"),
+    },
+  },
+  "GET /admin/usage": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/fleet": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/audit": { asks: {}, may: ADMINS, owned: "by nobody" },
   "DELETE /admin/issuer-keys": { asks: { method: "DELETE" }, may: ADMINS, owned: "by nobody" },
@@ -145,6 +209,37 @@ describe.each(ROUTES.map((route) => ({ name: nameOf(route), path: route.path }))
     const { path: asked = path } = TABLE[name]?.asks ?? {};
     expect(await statusOf(asked, { method: "HEAD", as: null })).toBe(401);
     expect(await statusOf(asked, { method: "HEAD", ...withGroups() })).toBe(403);
+  });
+});
+
+describe("what is somebody's own is nobody else's", () => {
+  const owned = Object.entries(TABLE).flatMap(([name, { owned }]) =>
+    owned === "by nobody" ? [] : [{ name, ...owned }],
+  );
+  const others: Record<string, (sub: string) => Asked | Promise<Asked>> = {
+    "another user": () => ({ as: { sub: `other-${crypto.randomUUID()}` } }),
+    "an administrator": () => ({ as: { groups: ["ai-admins"], sub: `admin-${crypto.randomUUID()}` } }),
+    "a key whose owner is called alike": (sub) => keyWith(["inference", "models"], { owner: sub }),
+    "a user who is called alike, of another issuer": (sub) =>
+      fromSecond({ sub, realm_access: { roles: ["ai-users"] } }),
+  };
+  describe.each(owned)("$name", ({ name, leave, tells }) => {
+    const ask = async (sub: string, sender: Asked): Promise<boolean> => {
+      const { path = name.slice(name.indexOf(" ") + 1), ...request } = await leave(sub);
+      const response = await gateway.ask(path, { ...request, ...sender });
+      expect([401, 403, 500]).not.toContain(response.status);
+      return tells(response.status, await response.text());
+    };
+
+    test("its owner", async () => {
+      const sub = `owner-${crypto.randomUUID()}`;
+      expect(await ask(sub, { as: { sub } })).toBe(true);
+    });
+
+    test.each(Object.keys(others))("%s", async (who) => {
+      const sub = `owner-${crypto.randomUUID()}`;
+      expect(await ask(sub, (await others[who]?.(sub)) ?? {})).toBe(false);
+    });
   });
 });
 
@@ -223,15 +318,8 @@ describe("models that the catalog does not open to everyone", () => {
 
 describe("an issuer of the catalog", () => {
   test("beside the first one, with its own audience, algorithm and claims", async () => {
-    const second = await testIssuer(Date.now(), SECOND, "k1", "ES256");
-    const others = vi.mocked(fetch).getMockImplementation();
-    vi.mocked(fetch).mockImplementation((input, init) =>
-      String(input).startsWith(SECOND) || others === undefined ? second.fetcher(input, init) : others(input, init),
-    );
-    const ask = async (changed: Record<string, unknown>, path = "/v1/models"): Promise<number> => {
-      const claims = { aud: "second", realm_access: { roles: ["ai-users"] }, groups: ["ai-admins"], ...changed };
-      return statusOf(path, { headers: { authorization: `Bearer ${await second.sign(claims)}` } });
-    };
+    const ask = async (changed: Record<string, unknown>, path = "/v1/models"): Promise<number> =>
+      statusOf(path, await fromSecond({ realm_access: { roles: ["ai-users"] }, groups: ["ai-admins"], ...changed }));
     expect(await ask({})).toBe(200);
     expect(await ask({}, "/admin/fleet")).toBe(403);
     expect(await ask({ realm_access: { roles: ["ai-admins"] } }, "/admin/fleet")).toBe(200);
