@@ -1,31 +1,25 @@
 /**
  * Tells the audit trail of every catalog that came into force or was refused, once for each document. What was told is
- * kept in the Fleet object's storage, and so is an event until the queue has it: neither a restart nor an outage of the
- * queue repeats or loses one.
+ * kept in the Fleet object's storage.
  */
 import { v7 as uuidv7 } from "uuid";
 import type { CatalogReading } from "#src/catalog/load.ts";
-import type { AuditEvent, UsageEvent } from "#src/usage/event.ts";
+import type { AuditEvent } from "#src/usage/event.ts";
+import type { FleetOutbox } from "./outbox.ts";
 
 export class CatalogLoads {
   readonly #sql: SqlStorage;
-  readonly #queue: Pick<Queue<UsageEvent>, "send">;
+  readonly #outbox: FleetOutbox;
 
-  constructor(sql: SqlStorage, queue: Pick<Queue<UsageEvent>, "send">) {
+  constructor(sql: SqlStorage, outbox: FleetOutbox) {
     this.#sql = sql;
-    this.#queue = queue;
+    this.#outbox = outbox;
     sql.exec("CREATE TABLE IF NOT EXISTS catalog_load (one INTEGER PRIMARY KEY CHECK (one = 1), mark TEXT NOT NULL)");
-    sql.exec("CREATE TABLE IF NOT EXISTS unsent (id TEXT PRIMARY KEY, event TEXT NOT NULL)");
   }
 
-  /** Notes one reading and sends what is not sent yet. Never throws: probes do not depend on it. */
+  /** Notes one reading. Nothing to note where KV could not be asked. */
   async note(reading: CatalogReading, nowMs: number): Promise<void> {
-    try {
-      if (reading.document !== null) this.#keep(loadEvent(reading, await digestOf(reading.document), nowMs));
-      await this.#send();
-    } catch (cause) {
-      console.error(JSON.stringify({ at: "fleet.catalog-loads", cause: String(cause) }));
-    }
+    if (reading.document !== null) this.#keep(loadEvent(reading, await digestOf(reading.document), nowMs));
   }
 
   #keep(event: AuditEvent): void {
@@ -38,16 +32,7 @@ export class CatalogLoads {
       "INSERT INTO catalog_load (one, mark) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET mark = excluded.mark",
       mark,
     );
-    this.#sql.exec("INSERT INTO unsent (id, event) VALUES (?, ?)", event.id, JSON.stringify(event));
-  }
-
-  async #send(): Promise<void> {
-    for (const { id, event } of this.#sql
-      .exec<{ id: string; event: string }>("SELECT id, event FROM unsent")
-      .toArray()) {
-      await this.#queue.send(JSON.parse(event));
-      this.#sql.exec("DELETE FROM unsent WHERE id = ?", id);
-    }
+    this.#outbox.keep(event);
   }
 }
 

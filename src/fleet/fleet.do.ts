@@ -9,6 +9,8 @@ import type { Env } from "#src/env.ts";
 import { reach } from "#src/upstream/reach.ts";
 import { CatalogLoads } from "./catalog-loads.ts";
 import { type HostHealth, type HostState, NEVER_PROBED, observe } from "./health.ts";
+import { HostStates } from "./host-states.ts";
+import { FleetOutbox } from "./outbox.ts";
 import { probe } from "./probe.ts";
 
 export const PROBE_EVERY_MS = 10_000;
@@ -26,7 +28,9 @@ export class Fleet extends DurableObject<Env> {
   /** The last good one, which neither an outage of KV nor an invalid document replaces. */
   #catalog: Catalog | null = null;
   #keysEpoch: number;
+  readonly #outbox: FleetOutbox;
   readonly #loads: CatalogLoads;
+  readonly #told: HostStates;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -38,7 +42,9 @@ export class Fleet extends DurableObject<Env> {
     );
     const [epoch] = ctx.storage.sql.exec<{ keys: number }>("SELECT keys FROM epoch").toArray();
     this.#keysEpoch = epoch?.keys ?? 0;
-    this.#loads = new CatalogLoads(ctx.storage.sql, env.USAGE);
+    this.#outbox = new FleetOutbox(ctx.storage.sql, env.USAGE);
+    this.#loads = new CatalogLoads(ctx.storage.sql, this.#outbox);
+    this.#told = new HostStates(ctx.storage.sql, this.#outbox);
   }
 
   /** What is known of every host. The first call of a pool's life starts the probes. */
@@ -74,6 +80,7 @@ export class Fleet extends DurableObject<Env> {
     if (reading.reached && reading.refused.length === 0) this.#catalog = reading.catalog;
     if (this.#catalog !== null) await this.#probeAll(this.#catalog);
     await this.#loads.note(reading, Date.now());
+    await this.#outbox.send();
   }
 
   async #probeAll(catalog: Catalog): Promise<void> {
@@ -94,5 +101,7 @@ export class Fleet extends DurableObject<Env> {
       "INSERT INTO health (host, value) SELECT value ->> 'host', value -> 'value' FROM json_each(?)",
       JSON.stringify(rows),
     );
+    const hosts = catalog.hosts.map((host) => ({ ...host, health: this.#health.get(host.id) ?? NEVER_PROBED }));
+    this.#told.note(hosts, Date.now());
   }
 }
