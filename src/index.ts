@@ -5,15 +5,20 @@ import type { Env } from "./env.ts";
 import { POOL } from "./fleet/watch.ts";
 import { consumeJobs } from "./jobs/consume.ts";
 import { enqueueDueJobs } from "./jobs/enqueue.ts";
-import { consume } from "./usage/consume.ts";
+import { consume, consumeExhausted, type Surroundings } from "./usage/consume.ts";
+import { within } from "./within.ts";
 
 export { Fleet } from "./fleet/fleet.do.ts";
 export { Account } from "./limits/account.do.ts";
 export { Tenant } from "./limits/tenant.do.ts";
 
+/** An account that does not answer sends its events again; it must not hold the batch. */
+const ACKNOWLEDGE_WITHIN_MS = 5_000;
+
 /** Who reads which queue of wrangler.toml. */
 const CONSUMERS: Readonly<Record<string, (batch: MessageBatch, env: Env) => Promise<void>>> = {
-  usage: (batch, env) => consume(batch, env.HYPERDRIVE.connectionString, Date.now()),
+  usage: (batch, env) => consume(batch, ledgerOf(env)),
+  "usage-dlq": (batch, env) => consumeExhausted(batch, ledgerOf(env)),
   jobs: consumeJobs,
 };
 
@@ -31,3 +36,15 @@ export default {
     await env.FLEET.getByName(POOL).ensureProbing();
   },
 } satisfies ExportedHandler<Env>;
+
+function ledgerOf(env: Env): Surroundings {
+  return {
+    connectionString: env.HYPERDRIVE.connectionString,
+    acknowledge: async (outbox, ids) => {
+      const account = env.ACCOUNT.get(env.ACCOUNT.idFromString(outbox));
+      await within(ACKNOWLEDGE_WITHIN_MS, account.acknowledge(ids));
+    },
+    now: Date.now,
+    random: Math.random,
+  };
+}

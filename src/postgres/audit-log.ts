@@ -7,9 +7,10 @@ import { type Statement, transact } from "./transaction.ts";
 const INSERT = `
   INSERT INTO audit_log (id, "timestamp", actor, key_id, action, target, ip, outcome, request_id, detail)
   SELECT
-    (e ->> 'id')::uuid, to_timestamp((e ->> 'atMs')::double precision / 1000), e ->> 'actor', e ->> 'keyId',
-    e ->> 'action', e ->> 'target', (e ->> 'ip')::inet, e ->> 'outcome', (e ->> 'requestId')::uuid, e -> 'detail'
-  FROM jsonb_array_elements($1::jsonb) AS e
+    id, to_timestamp("atMs" / 1000), actor, "keyId", action, target, ip, outcome, "requestId", detail
+  FROM json_to_recordset($1::json) AS e (
+    id uuid, "atMs" double precision, actor text, "keyId" text, action text, target text, ip inet, outcome text,
+    "requestId" uuid, detail jsonb)
   ON CONFLICT (id, "timestamp") DO NOTHING
   RETURNING id`;
 

@@ -1,4 +1,4 @@
-/** One transaction in one round trip, with no more rights than it needs. Knows no table. */
+/** Transactions in one round trip each, with no more rights than they need. Knows no table. */
 import type { QueryResult } from "pg";
 import type { Session } from "./session.ts";
 
@@ -35,4 +35,29 @@ export async function transact(
     session.query("COMMIT"),
   ]);
   return results.slice(0, statements.length);
+}
+
+/**
+ * Tries statements one by one, each as if it were alone, and keeps nothing of them. For finding out which of many rows a
+ * database refuses: one round trip and no commit, however many they are.
+ *
+ * @param role assumed for this transaction only
+ * @returns for each statement, in order, why the database refuses it; null where it would take it
+ */
+export async function tryEach(
+  session: Session,
+  role: DatabaseRole,
+  statements: readonly Statement[],
+): Promise<unknown[]> {
+  // Rolling back to it does not end it, so one serves for all.
+  const opening = [session.query("BEGIN"), session.query(ASSUME, [role]), session.query("SAVEPOINT each")];
+  const tries = statements.map(({ text, values }) => {
+    const tried = session.query(text, [...values]).then(() => null);
+    return [tried.catch((cause: unknown) => cause), session.query("ROLLBACK TO SAVEPOINT each")] as const;
+  });
+  const end = session.query("ROLLBACK");
+  // Where the session breaks, every promise is rejected: each has to be waited for.
+  const others = await Promise.allSettled([...opening, ...tries.map(([, undone]) => undone), end]);
+  for (const other of others) if (other.status === "rejected") throw other.reason;
+  return Promise.all(tries.map(([refusal]) => refusal));
 }

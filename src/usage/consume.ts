@@ -1,107 +1,96 @@
 /**
- * The queue's consumer: a batch of events into Postgres by one statement for each kind, all in one transaction,
- * acknowledged message by message after the commit. Runs in an invocation of its own, beside no request. Deliveries
- * repeat and come in any order; the event's id makes that harmless.
- */
-
-import { apiKeysTouch } from "#src/postgres/api-keys.ts";
-import { auditLogInsert } from "#src/postgres/audit-log.ts";
-import { inferenceLogsInsert } from "#src/postgres/inference-logs.ts";
-import { inSession, type Session } from "#src/postgres/session.ts";
-import { type Statement, transact } from "#src/postgres/transaction.ts";
-import { type UsageEvent, usageEvent } from "./event.ts";
-
-type Kind = UsageEvent["kind"];
-type EventOf<K extends Kind> = Extract<UsageEvent, { readonly kind: K }>;
-type InsertOf<K extends Kind> = (events: readonly EventOf<K>[], nowMs: number) => Statement;
-
-/** How each kind is written. */
-const INSERTS: { readonly [K in Kind]: InsertOf<K> } = {
-  inference: inferenceLogsInsert,
-  audit: auditLogInsert,
-};
-/** Every batch writes the tables in this order, so that no two wait for each other in a circle. */
-const KINDS = usageEvent.options.map(({ shape }) => shape.kind.value);
-
-/** Delays grow from the first to the last; with 100 tries (wrangler.toml) they span more than a day of outage. */
-const RETRY_DELAY_S = { first: 5, last: 1_800 };
-
-/** What this stage needs of a queue message. */
-type Delivery = Pick<Message<unknown>, "id" | "body" | "attempts" | "ack" | "retry">;
-
-type Known = { readonly delivery: Delivery; readonly event: UsageEvent };
-
-/**
- * Writes a batch. Never throws: a throw would redeliver every message of the batch without a delay.
+ * The queue's consumer: a batch of messages into Postgres, acknowledged message by message after the commit, and then to
+ * the outboxes that kept the events until now. Runs in an invocation of its own, beside no request. Deliveries repeat and
+ * come in any order; the event's id makes that harmless.
  *
- * @param connectionString of the ledger's database
+ * What the database will never take, and what holds no event that is known here, becomes a dead letter within the same
+ * delivery. Everything else that goes wrong is tried again later.
  */
-export async function consume(
-  batch: { readonly messages: readonly Delivery[] },
-  connectionString: string,
-  nowMs: number,
-): Promise<void> {
-  const known: Known[] = [];
-  for (const delivery of batch.messages) {
-    const parsed = usageEvent.safeParse(delivery.body);
-    if (parsed.success) known.push({ delivery, event: parsed.data });
-    else retryLater(delivery, `not a known event: ${parsed.error.issues[0]?.path.join(".")}`);
-  }
-  if (known.length === 0) return;
-  // Repeated deliveries meet in two batches: in the same order they wait, in different ones they deadlock.
-  known.sort((one, other) => one.event.id.localeCompare(other.event.id));
-  try {
-    await inSession(connectionString, (session) => write(session, known, nowMs));
-  } catch (cause) {
-    // Of ack and retry the first call counts: what is written already stays acknowledged.
-    for (const { delivery } of known) retryLater(delivery, String(cause));
-  }
-}
+import { inSession } from "#src/postgres/session.ts";
+import { plainCause, troubleOf } from "./database-trouble.ts";
+import { bodyText, readMessage } from "./read-message.ts";
+import { retryDelayS } from "./retry-delay.ts";
+import { type Entry, writeBatch } from "./write-batch.ts";
 
-/** One transaction for all. Where the database refuses what a row holds, by halves, so that it holds up no other row. */
-async function write(session: Session, known: readonly Known[], nowMs: number): Promise<void> {
-  try {
-    await transact(session, "causeway_writer", statementsOf(known, nowMs));
-    for (const { delivery } of known) delivery.ack();
-  } catch (cause) {
-    if (!isAboutARow(cause)) throw cause;
-    const [first, ...others] = known;
-    if (first !== undefined && others.length === 0) return retryLater(first.delivery, String(cause));
-    const half = Math.ceil(known.length / 2);
-    await write(session, known.slice(0, half), nowMs);
-    await write(session, known.slice(half), nowMs);
-  }
-}
+/** What is needed of a queue's message. */
+export type Delivery = {
+  readonly id: string;
+  readonly body: unknown;
+  /** From 1 on. */
+  readonly attempts: number;
+  readonly ack: () => void;
+  readonly retry: (options: { readonly delaySeconds: number }) => void;
+};
+export type Deliveries = { readonly queue: string; readonly messages: readonly Delivery[] };
 
-function statementsOf(known: readonly Known[], nowMs: number): Statement[] {
-  const events = known.map(({ event }) => event);
-  const inserts = KINDS.filter((kind) => events.some((event) => event.kind === kind)).map((kind) =>
-    insertOf(kind, events, nowMs),
-  );
-  const uses = events.flatMap((event) =>
-    event.kind === "inference" && event.keyId !== null ? [{ id: event.keyId, atMs: event.atMs }] : [],
-  );
-  // Of a key only its newest use is kept, so an event that is delivered again changes nothing.
-  return uses.length === 0 ? inserts : [...inserts, apiKeysTouch(uses)];
-}
+export type Surroundings = {
+  /** Of the ledger's database. */
+  readonly connectionString: string;
+  /** Tells an outbox, by its Durable Object id, which events it need not keep any longer. */
+  readonly acknowledge: (outbox: string, ids: readonly string[]) => Promise<void>;
+  readonly now: () => number;
+  /** 0 to 1. */
+  readonly random: () => number;
+};
 
-function insertOf<K extends Kind>(kind: K, events: readonly UsageEvent[], nowMs: number): Statement {
-  const isOfKind = (event: UsageEvent): event is EventOf<K> => event.kind === kind;
-  return INSERTS[kind](events.filter(isOfKind), nowMs);
+/** With connecting to a database that accepts and never answers, and with the outboxes: less than 30 s in all. */
+const DATABASE_WITHIN_MS = 20_000;
+
+/** Writes a batch. Never throws: a throw would redeliver every message of the batch without a delay. */
+export function consume(batch: Deliveries, surroundings: Surroundings): Promise<void> {
+  return consumeBatch(batch, surroundings, (cause) => (troubleOf(cause) === "row" ? String(cause) : null));
 }
 
 /**
- * SQLSTATE classes 22 (data exception), 23 (integrity constraint violation) and 54 (program limit exceeded: a value too
- * long for an index).
+ * Writes a batch of messages whose retries are used up. One that only met an outage becomes the row that it is; what
+ * fails for any other reason, a dead letter.
  */
-function isAboutARow(cause: unknown): boolean {
-  return cause instanceof Error && "code" in cause && /^(2[23]|54)/.test(String(cause.code));
+export function consumeExhausted(batch: Deliveries, surroundings: Surroundings): Promise<void> {
+  const refusal = (cause: unknown) => (troubleOf(cause) === "outage" ? null : `retries exhausted: ${cause}`);
+  return consumeBatch(batch, surroundings, refusal);
 }
 
-function retryLater(delivery: Delivery, cause: string): void {
-  const delaySeconds = Math.min(RETRY_DELAY_S.last, RETRY_DELAY_S.first * 2 ** (delivery.attempts - 1));
-  console.error(
-    JSON.stringify({ at: "usage.consume", message: delivery.id, attempts: delivery.attempts, delaySeconds, cause }),
-  );
-  delivery.retry({ delaySeconds });
+async function consumeBatch(
+  { queue, messages }: Deliveries,
+  { connectionString, acknowledge, now, random }: Surroundings,
+  refusal: (cause: unknown) => string | null,
+): Promise<void> {
+  const freed = new Map<string, string[]>();
+  const entries = messages.map((delivery) => entryOf(queue, delivery, freed));
+  // Repeated deliveries meet in two batches: in the same order they wait, in different ones they deadlock.
+  entries.sort((one, other) => (one.letter.id < other.letter.id ? -1 : 1));
+  const options = { nowMs: now(), refusal };
+  try {
+    await inSession(connectionString, (session) => writeBatch(session, entries, options), {
+      withinMs: DATABASE_WITHIN_MS,
+    });
+  } catch (cause) {
+    report("usage.consume", { queue, messages: messages.length, cause: plainCause(cause) });
+    // Of ack and retry the first call counts: what is written already stays acknowledged.
+    for (const delivery of messages) delivery.retry({ delaySeconds: retryDelayS(delivery.attempts, random()) });
+  }
+  // An outbox that does not hear it sends the event again, and is told again.
+  const tell = ([outbox, ids]: [string, string[]]) =>
+    acknowledge(outbox, ids).catch((cause: unknown) => report("usage.acknowledge", { outbox, cause: String(cause) }));
+  await Promise.all([...freed].map(tell));
+}
+
+/** @param freed gets the event's id, by the outbox that keeps it, once the message is done with */
+function entryOf(queue: string, delivery: Delivery, freed: Map<string, string[]>): Entry {
+  const { id: messageId, body, attempts } = delivery;
+  const read = readMessage(body);
+  const eventId = read.kind === "event" ? read.event.id : read.id;
+  const { outbox } = read;
+  const done = (as: Entry["kind"]): void => {
+    delivery.ack();
+    if (as === "dead") report("usage.dead_letter", { queue, id: letter.id, message: messageId, attempts });
+    if (outbox !== null && eventId !== null) freed.set(outbox, [...(freed.get(outbox) ?? []), eventId]);
+  };
+  const letter = { id: eventId ?? messageId, queue, messageId, body: bodyText(body), attempts };
+  if (read.kind === "event") return { kind: "event", event: read.event, letter, done };
+  return { kind: "dead", letter: { ...letter, reason: read.reason }, done };
+}
+
+function report(at: string, facts: Record<string, unknown>): void {
+  console.error(JSON.stringify({ at, ...facts }));
 }

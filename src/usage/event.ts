@@ -143,13 +143,18 @@ export const hostStateEvent = z.object({
 });
 export type HostStateEvent = z.infer<typeof hostStateEvent>;
 
+/**
+ * An id of version 7 tells when it was minted, and that is the event's time. The ledger is cut by time, so what keeps an
+ * event from being entered twice is its id together with its time: no id may come with two times.
+ */
+function mintedThen({ id, atMs }: { readonly id: string; readonly atMs: number }): boolean {
+  return id[14] !== "7" || Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16) === atMs;
+}
+
 /** Grows by further kinds; a consumer that meets one it does not know must not lose it. */
-export const usageEvent = z.discriminatedUnion("kind", [
-  inferenceEvent,
-  feedbackEvent,
-  auditEvent,
-  hostStateEvent,
-]);
+export const usageEvent = z
+  .discriminatedUnion("kind", [inferenceEvent, feedbackEvent, auditEvent, hostStateEvent])
+  .refine(mintedThen, { path: ["id"], error: "was not minted at atMs" });
 export type UsageEvent = z.infer<typeof usageEvent>;
 
 /**

@@ -1,5 +1,5 @@
 /** Ledger events for tests: a plausible one, changed where the test says so. */
-import type { InferenceEvent } from "#src/usage/event.ts";
+import type { FeedbackEvent, HostStateEvent, InferenceEvent } from "#src/usage/event.ts";
 
 /** A finished request with a fresh id. */
 export function eventWith(changed: Partial<InferenceEvent> = {}): InferenceEvent {
@@ -37,6 +37,39 @@ export function eventWith(changed: Partial<InferenceEvent> = {}): InferenceEvent
     costMicros: 2,
     priceVersion: "1",
     content: null,
+    ...changed,
+  };
+}
+
+/** What a caller thought of an answer, with a fresh id. */
+export function feedbackWith(changed: Partial<FeedbackEvent> = {}): FeedbackEvent {
+  return {
+    v: 1,
+    kind: "feedback",
+    id: crypto.randomUUID(),
+    atMs: 1_790_000_060_456,
+    requestId: crypto.randomUUID(),
+    account: "https://issuer.test|basic-user",
+    userId: "basic-user",
+    satisfaction: 8,
+    accuracy: 0.75,
+    comment: null,
+    ...changed,
+  };
+}
+
+/** A host that went out, with a fresh id. */
+export function hostStateWith(changed: Partial<HostStateEvent> = {}): HostStateEvent {
+  return {
+    v: 1,
+    kind: "host_state",
+    id: crypto.randomUUID(),
+    atMs: 1_790_000_000_123,
+    host: "gpu",
+    state: "out",
+    previous: "healthy",
+    slots: 64,
+    reason: "3 probes failed",
     ...changed,
   };
 }

@@ -1,6 +1,8 @@
+import { v4 as uuidv4, v7 as uuidv7 } from "uuid";
 import { describe, expect, test } from "vitest";
 import { inferenceEvent, usageEvent } from "#src/usage/event.ts";
-import { eventWith } from "#test/support/events.ts";
+import { auditWith } from "#test/support/audit-events.ts";
+import { eventWith, feedbackWith, hostStateWith } from "#test/support/events.ts";
 
 test("an event survives the queue's serialisation unchanged", () => {
   const event = eventWith();
@@ -11,10 +13,26 @@ test("members it does not know are dropped, so that no content slips into the le
   expect(usageEvent.parse({ ...eventWith(), prompt: "secret" })).not.toHaveProperty("prompt");
 });
 
-test("it has no member that could hold a prompt, an answer or a credential", () => {
+test("only its content could hold a prompt, an answer or a credential", () => {
   expect(
     Object.keys(inferenceEvent.shape).filter((name) => /prompt$|answer|content|token$|secret|key$/i.test(name)),
-  ).toEqual([]);
+  ).toEqual(["content"]);
+});
+
+describe("an id that tells when it was minted", () => {
+  const AT_MS = 1_790_000_000_123;
+  test.each<{ name: string; id: string; taken: boolean }>([
+    { name: "then", id: uuidv7({ msecs: AT_MS }), taken: true },
+    { name: "then, in capitals", id: uuidv7({ msecs: AT_MS }).toUpperCase(), taken: true },
+    { name: "a millisecond later", id: uuidv7({ msecs: AT_MS + 1 }), taken: false },
+    { name: "a day before", id: uuidv7({ msecs: AT_MS - 86_400_000 }), taken: false },
+    { name: "it does not tell", id: uuidv4(), taken: true },
+  ])("$name", ({ id, taken }) => {
+    for (const event of [eventWith(), auditWith(), feedbackWith(), hostStateWith()]) {
+      const parsed = usageEvent.safeParse({ ...event, id, atMs: AT_MS });
+      expect(parsed.error?.issues.map((issue) => issue.path.join(".")) ?? []).toEqual(taken ? [] : ["id"]);
+    }
+  });
 });
 
 describe("refused", () => {
