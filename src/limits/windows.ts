@@ -61,7 +61,7 @@ export function take(windows: Windows, limits: readonly Limit[], cost: Cost, now
     return { kind: "denied", standings: before, violated, retryAfterMs, windows: current };
   }
   for (const limit of limits) {
-    if (cost[limit.unit] === 0) continue;
+    // Also what costs nothing yet: its price may be known only when it is corrected.
     const slices = current[limit.name] ?? {};
     const slice = sliceAt(limit, nowMs);
     current[limit.name] = { ...slices, [slice]: (slices[slice] ?? 0) + cost[limit.unit] };
