@@ -4,10 +4,11 @@
 export type Cell = string | number | null;
 
 /**
- * What a spreadsheet may take for a formula, by OWASP's list: callers choose some of the names that stand in tables. The
- * last four are wide forms, which some locales read alike.
+ * What a spreadsheet may take for a formula, by OWASP's list, and gets an apostrophe before it: callers choose some of the
+ * names that stand in tables. The last four are wide forms, which some locales read alike. Apostrophes that stand there
+ * already count too, so that what is read back without its first one is the text again.
  */
-const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/u;
+const FORMULA = /^'*[=+\-@\t\r\n＝＋－＠]/u;
 
 /** A header and its rows, each line ended by CRLF. */
 export function csvOf(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {

@@ -36,14 +36,18 @@ export type UsagePage = {
 /**
  * A page of usage.
  *
+ * @param bounds how long Postgres may take, where it is more than for everything else
  * @throws Problem `unavailable`
  */
-export async function usagePage(call: KnownCall, { range, limit, ...asked }: UsageAsked): Promise<UsagePage> {
+export async function usagePage(
+  call: KnownCall,
+  { range, limit, ...asked }: UsageAsked,
+  bounds: { readonly withinMs?: number } = {},
+): Promise<UsagePage> {
   const sources = usageSources(range, call.arrivedAtMs);
   // One more than asked for tells whether there is a next page.
-  const { rows, total } = await askDatabase(call, (session) =>
-    readUsage(session, { ...asked, sources, limit: limit + 1 }),
-  );
+  const question = { ...asked, sources, limit: limit + 1 };
+  const { rows, total } = await askDatabase(call, (session) => readUsage(session, question), bounds);
   const shown = rows.slice(0, limit);
   const last = rows.length > limit ? shown.at(-1) : undefined;
   return {

@@ -11,12 +11,17 @@ const ALL_WITHIN_MS = 60_000;
 /** A goodbye that nobody hears is not waited for. */
 const CLOSE_WITHIN_MS = 100;
 
-export type Bounds = { readonly withinMs?: number; readonly statementWithinMs?: number };
+export type Bounds = {
+  readonly withinMs?: number;
+  readonly connectWithinMs?: number;
+  readonly statementWithinMs?: number;
+};
 
 /**
  * Runs work on a fresh connection and closes it.
  *
  * @param withinMs how long connecting and the work may take together
+ * @param connectWithinMs how long connecting alone may take
  * @param statementWithinMs how long one statement may take
  * @throws what `pg` throws, and what the work throws; an Error when it takes too long, and whether what was under way
  *   then took effect is not known
@@ -24,12 +29,16 @@ export type Bounds = { readonly withinMs?: number; readonly statementWithinMs?: 
 export async function inSession<T>(
   connectionString: string,
   work: (session: Session) => Promise<T>,
-  { withinMs = ALL_WITHIN_MS, statementWithinMs = STATEMENT_WITHIN_MS }: Bounds = {},
+  {
+    withinMs = ALL_WITHIN_MS,
+    connectWithinMs = CONNECT_WITHIN_MS,
+    statementWithinMs = STATEMENT_WITHIN_MS,
+  }: Bounds = {},
 ): Promise<T> {
   const statementMs = Math.min(statementWithinMs, withinMs);
   const client = new Client({
     connectionString,
-    connectionTimeoutMillis: Math.min(CONNECT_WITHIN_MS, withinMs),
+    connectionTimeoutMillis: Math.min(connectWithinMs, withinMs),
     query_timeout: statementMs,
     statement_timeout: statementMs,
     // Queries leave as they are made, without waiting for the answer to the one before.
