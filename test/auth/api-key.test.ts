@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type ApiKeyRecord, issueApiKey, isWellFormedKey, kvKeyOf, principalOfKey } from "#src/auth/api-key.ts";
+import { tierWith } from "#test/support/tier.ts";
 
 const SECRET = "a".repeat(43);
 const GRANT = { owner: "n8n", tier: "premium", scopes: ["inference" as const], label: "flows", expiresAtMs: 2_000 };
@@ -68,14 +69,14 @@ describe("not a key", () => {
 });
 
 describe("the principal of a record", () => {
-  const TIER = { rpm: 1, rph: 1, rpd: 1, tpm: 1, concurrency: 1, share: 1 };
-  const TIERS = { default: TIER, premium: TIER };
+  const TIERS = { default: tierWith(), premium: tierWith() };
   const record: ApiKeyRecord = { v: 1, id: "key_1", ...GRANT };
 
   test("is its owner, in an account that no token can name", () => {
     expect(principalOfKey(record, TIERS, 1_999)).toEqual({
       accountId: "key|n8n",
       userId: "n8n",
+      tenant: null,
       tier: "premium",
       roles: ["ai-users"],
       scopes: ["inference"],

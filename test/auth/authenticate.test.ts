@@ -5,6 +5,7 @@ import type { Principal } from "#src/auth/principal.ts";
 import { trustedIssuer } from "#src/catalog/schema.ts";
 import { Problem } from "#src/problem.ts";
 import { AUDIENCE, ISSUER, type TestIssuer, testIssuer } from "#test/support/issuer.ts";
+import { tierWith } from "#test/support/tier.ts";
 import { type TestWorld, tokenWorld } from "#test/support/token-world.ts";
 
 const NOW_MS = 1_790_000_000_000;
@@ -15,8 +16,10 @@ type Said =
   | Principal
   | { readonly code: string; readonly challenge: string | undefined; readonly retryAfterS: number | undefined };
 
-const TIER = { rpm: 1, rph: 1, rpd: 1, tpm: 1, concurrency: 1, share: 1 };
-const CATALOG: Door["catalog"] = { roles: {}, tiers: { default: TIER, basic: TIER, premium: TIER } };
+const CATALOG: Door["catalog"] = {
+  roles: {},
+  tiers: { default: tierWith(), basic: tierWith(), premium: tierWith() },
+};
 
 let issuer: TestIssuer;
 let world: TestWorld;
@@ -91,6 +94,7 @@ describe("a token", () => {
     expect(await ask(`Bearer ${await issuer.sign({ groups: ["ai-users", "else"] })}`)).toEqual({
       accountId: `${ISSUER}|basic-user`,
       userId: "basic-user",
+      tenant: null,
       tier: "basic",
       roles: ["ai-users"],
       scopes: ["inference", "models", "embeddings"],
@@ -104,14 +108,28 @@ describe("a token", () => {
     { name: "no tier, the default one", changed: { tier: undefined }, principal: { tier: "default" } },
     { name: "a tier of another type, the default one", changed: { tier: ["basic"] }, principal: { tier: "default" } },
     { name: "a tier that every object has", changed: { tier: "constructor" }, principal: { tier: "default" } },
+    { name: "a tenant", changed: { tenant: "acme" }, principal: { tenant: { id: `${ISSUER}|acme`, name: "acme" } } },
+    { name: "an empty tenant is none", changed: { tenant: "" }, principal: { tenant: null } },
+    { name: "a tenant of another type is none", changed: { tenant: ["acme"] }, principal: { tenant: null } },
+    { name: "a tenant of null is none", changed: { tenant: null }, principal: { tenant: null } },
+    {
+      name: "a tenant of the longest name",
+      changed: { tenant: "a".repeat(256) },
+      principal: { tenant: { id: `${ISSUER}|${"a".repeat(256)}`, name: "a".repeat(256) } },
+    },
+    { name: "a tenant of a longer name is none", changed: { tenant: "a".repeat(257) }, principal: { tenant: null } },
   ])("$name", async ({ changed, principal }) => {
     expect(await ask(`Bearer ${await issuer.sign(changed)}`)).toMatchObject(principal);
   });
 
   describe("with the catalog's mapping", () => {
-    const mapped = { groups: "realm_access.roles", tier: "https://causeway.example/tier" };
+    const mapped = {
+      groups: "realm_access.roles",
+      tier: "https://causeway.example/tier",
+      tenant: "org.name",
+    };
 
-    function through(claims: { groups: string; tier: string }, roles: Door["catalog"]["roles"] = {}): Door {
+    function through(claims: typeof mapped, roles: Door["catalog"]["roles"] = {}): Door {
       const issuers = [{ ...trustedIssuer(ISSUER, AUDIENCE), claims }];
       return { ...doorInto(tokenWorld(NOW_MS, { ...issuer, issuers })), catalog: { ...CATALOG, roles } };
     }
@@ -138,18 +156,28 @@ describe("a token", () => {
         principal: { roles: [], tier: "default" },
       },
       { name: "null on the way", changed: { realm_access: null }, principal: { roles: [] } },
+      {
+        name: "a tenant by path, and not by the usual name",
+        changed: { org: { name: "acme" }, tenant: "other" },
+        principal: { tenant: { id: `${ISSUER}|acme`, name: "acme" } },
+      },
+      { name: "no tenant at the path", changed: { tenant: "other" }, principal: { tenant: null } },
     ])("$name", async ({ changed, principal }) => {
       expect(await ask(`Bearer ${await issuer.sign(changed)}`, through(mapped))).toMatchObject(principal);
     });
 
     test("what every object inherits is no claim", async () => {
-      const inherited = through({ groups: "constructor.name", tier: "toString" });
-      expect(await ask(`Bearer ${await issuer.sign()}`, inherited)).toMatchObject({ roles: [], tier: "default" });
+      const inherited = through({ groups: "constructor.name", tier: "toString", tenant: "constructor.name" });
+      expect(await ask(`Bearer ${await issuer.sign()}`, inherited)).toMatchObject({
+        roles: [],
+        tier: "default",
+        tenant: null,
+      });
     });
 
     test("groups of the catalog have the role, and the role's own name then has not", async () => {
       const roles = { "ai-admins": ["ops", "sre"] };
-      const plain = through({ groups: "groups", tier: "tier" }, roles);
+      const plain = through({ groups: "groups", tier: "tier", tenant: "tenant" }, roles);
       const rolesFor = async (groups: string[]) => {
         const said = await ask(`Bearer ${await issuer.sign({ groups })}`, plain);
         return "roles" in said ? said.roles : said;
@@ -158,6 +186,24 @@ describe("a token", () => {
       expect(await rolesFor(["ai-admins"])).toEqual([]);
       expect(await rolesFor(["ai-users", "ops"])).toEqual(["ai-users", "ai-admins"]);
     });
+  });
+
+  test("tenants of one name at two issuers are two", async () => {
+    const other = await testIssuer(NOW_MS, "https://other.example.test/");
+    const issuers = [trustedIssuer(ISSUER, AUDIENCE), trustedIssuer("https://other.example.test/", AUDIENCE)];
+    const fetcher: typeof fetch = (input, init) =>
+      (String(input).startsWith(ISSUER) ? issuer : other).fetcher(input, init);
+    const both = doorInto(tokenWorld(NOW_MS, { fetcher, issuers }));
+    const tenants = await Promise.all(
+      [issuer, other].map(async (from) => {
+        const said = await ask(`Bearer ${await from.sign({ tenant: "acme" })}`, both);
+        return "tenant" in said ? said.tenant : said;
+      }),
+    );
+    expect(tenants).toEqual([
+      { id: `${ISSUER}|acme`, name: "acme" },
+      { id: "https://other.example.test/|acme", name: "acme" },
+    ]);
   });
 });
 
@@ -181,6 +227,7 @@ describe("an API key", () => {
     expect(await ask(`Bearer ${key}`)).toEqual({
       accountId: "key|n8n",
       userId: "n8n",
+      tenant: null,
       tier: "premium",
       roles: ["ai-users"],
       scopes: ["inference"],

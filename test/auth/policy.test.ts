@@ -4,7 +4,8 @@ import { type Principal, rolesOf, SCOPES, type Scope, scopesOf } from "#src/auth
 import type { Role } from "#src/catalog/schema.ts";
 
 function withRoles(roles: readonly Role[], changed: Partial<Principal> = {}): Principal {
-  return { accountId: "i|u", userId: "u", tier: "default", roles, scopes: scopesOf(roles), keyId: null, ...changed };
+  const who = { accountId: "i|u", userId: "u", tenant: null, tier: "default", keyId: null };
+  return { ...who, roles, scopes: scopesOf(roles), ...changed };
 }
 
 describe("scope by role", () => {
@@ -21,6 +22,28 @@ describe("scope by role", () => {
   test.each(SCOPES)("a key with the scope %s may that and nothing else", (only) => {
     const key = withRoles([], { scopes: [only], keyId: "key_1" });
     expect(SCOPES.filter((scope) => permits(key, { scope }))).toEqual([only]);
+  });
+});
+
+describe("what is a caller's own", () => {
+  test.each<{ name: string; principal: Principal; may: boolean }>([
+    ...SCOPES.map((only) => ({
+      name: `a key of ${only}`,
+      principal: withRoles([], { scopes: [only], keyId: "key_1" }),
+      may: ["inference", "models", "embeddings"].includes(only),
+    })),
+    { name: "a user", principal: withRoles(["ai-users"]), may: true },
+    { name: "an admin", principal: withRoles(["ai-admins"]), may: true },
+    { name: "who watches", principal: withRoles(["ai-monitoring"]), may: false },
+    { name: "nobody in particular", principal: withRoles([]), may: false },
+  ])("$name: $may", ({ principal, may }) => {
+    expect(permits(principal, { scope: "own" })).toBe(may);
+  });
+
+  test("somebody else's is not, unless for an admin", () => {
+    const owner = "i|other";
+    expect(permits(withRoles(["ai-users"]), { scope: "own", owner })).toBe(false);
+    expect(permits(withRoles(["ai-admins"]), { scope: "own", owner })).toBe(true);
   });
 });
 
