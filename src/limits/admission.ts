@@ -83,7 +83,15 @@ function leaseOn(connect: () => AccountStub, id: string, standings: Standings, c
       if (renewing !== null) clearInterval(renewing);
       return connect()
         .settle(event)
-        .catch(() => connect().settle(event));
+        .catch((cause: unknown) => {
+          if (isOverloaded(cause)) throw cause;
+          return connect().settle(event);
+        });
     },
   };
+}
+
+/** The platform marks what an object with too much to do refuses; asking again makes it worse. */
+function isOverloaded(cause: unknown): boolean {
+  return cause instanceof Error && "overloaded" in cause && cause.overloaded === true;
 }
