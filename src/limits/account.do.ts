@@ -158,7 +158,7 @@ export class Account extends DurableObject<Env> {
   }
 
   async #decideWithTenant(request: AccountRequest, tenant: TenantCaps): Promise<Decision> {
-    const share = await this.#share.spend(tenant, request.cost, Date.now);
+    const share = await this.#share.spend(tenant, request.cost, () => this.#now());
     if (share.kind === "spent") return this.#decide(request, share.credits);
     const { violated, retryAfterMs } = share;
     const { windows, slots } = standingsOf(this.#state, this.#leases, request, Date.now());
@@ -167,8 +167,8 @@ export class Account extends DurableObject<Env> {
   }
 
   #decide(request: AccountRequest, credits: readonly Credit[]): Decision {
-    const wallMs = Math.min(Date.now(), request.askedAtMs + CLOCKS_AGREE_WITHIN_MS);
-    const { state, decision, lease } = admit(this.#state, this.#leases, request, credits, wallMs);
+    const notAfterMs = request.askedAtMs + CLOCKS_AGREE_WITHIN_MS;
+    const { state, decision, lease } = admit(this.#state, this.#leases, request, credits, Date.now(), notAfterMs);
     this.#state = state;
     if (lease === null) this.#share.giveBack(credits, NOTHING);
     else {
@@ -212,10 +212,13 @@ export class Account extends DurableObject<Env> {
     for (const { event } of this.#leases.abandoned(nowMs)) this.#end(event);
   }
 
-  /** The account's own clock, which never runs backwards. */
+  /**
+   * The account's own clock. That the wall clock stepped back is kept, so that time goes on; whether it leapt ahead only
+   * an admission can judge, which knows another machine's clock.
+   */
   #now(): number {
     const clock = tick(this.#state.clock, Date.now());
-    this.#state = { ...this.#state, clock };
+    if (clock.offsetMs !== this.#state.clock.offsetMs) this.#state = { ...this.#state, clock };
     return clock.lastMs;
   }
 

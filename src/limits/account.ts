@@ -54,6 +54,7 @@ export type Decision =
  *
  * @param credits what was taken of the tenant's grants for it
  * @param wallMs the object's wall clock
+ * @param notAfterMs what the clock of the machine that asks bears out
  * @returns the state to keep, the answer, and the lease to open when admitted
  */
 export function admit(
@@ -62,10 +63,11 @@ export function admit(
   request: AdmitRequest,
   credits: readonly Credit[],
   wallMs: number,
+  notAfterMs = Number.POSITIVE_INFINITY,
 ): { state: AccountState; decision: Decision; lease: OpenLease | null } {
-  if (isRetired(state.retiredKeys, request.keyId, wallMs))
+  if (isRetired(state.retiredKeys, request.keyId, Math.min(wallMs, notAfterMs)))
     return { state, decision: { kind: "key_retired" }, lease: null };
-  const clock = tick(state.clock, wallMs);
+  const clock = tick(state.clock, wallMs, notAfterMs);
   const nowMs = clock.lastMs;
   const { limits, cost, slots } = request;
   const verdict = take(state.windows, limits, cost, nowMs);

@@ -102,6 +102,7 @@ export class Leases {
    * @returns their leases
    */
   doubt(nowMs: number, silentSinceMs = ({ heardAtMs }: OpenLease): number => heardAtMs): OpenLease[] {
+    this.#fromNow(nowMs);
     const silent = [...this.#open.values()].filter(
       (lease) => lease.doubtedAtMs === null && nowMs - silentSinceMs(lease) >= DOUBTED_AFTER_MS,
     );
@@ -121,9 +122,21 @@ export class Leases {
   nextLookInMs(nowMs: number): number | null {
     if (this.#open.size === 0) return null;
     const lookAtMs = Array.from(this.#open.values(), ({ heardAtMs, doubtedAtMs }) =>
-      doubtedAtMs === null ? heardAtMs + DOUBTED_AFTER_MS : doubtedAtMs + ABANDONED_AFTER_MS,
+      doubtedAtMs === null
+        ? Math.min(heardAtMs, nowMs) + DOUBTED_AFTER_MS
+        : Math.min(doubtedAtMs, nowMs) + ABANDONED_AFTER_MS,
     );
     return Math.max(0, Math.min(...lookAtMs) - nowMs);
+  }
+
+  /** What a clock that had leapt ahead put into the future was now. */
+  #fromNow(nowMs: number): void {
+    for (const lease of this.#open.values()) {
+      const heardAtMs = Math.min(lease.heardAtMs, nowMs);
+      const doubtedAtMs = lease.doubtedAtMs === null ? null : Math.min(lease.doubtedAtMs, nowMs);
+      if (heardAtMs !== lease.heardAtMs || doubtedAtMs !== lease.doubtedAtMs)
+        this.#open.set(lease.id, { ...lease, heardAtMs, doubtedAtMs });
+    }
   }
 
   #holders(name: string, nowMs: number): OpenLease[] {
