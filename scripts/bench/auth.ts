@@ -16,11 +16,6 @@ const CALLS = 5_000;
 
 type Layer = { readonly name: string; readonly credential: string; readonly memory: () => AuthMemory };
 
-if (process.argv[2] !== "auth") {
-  console.error("npm run bench -- auth    is the bench there is");
-  process.exit(2);
-}
-
 const layers: Layer[] = [];
 const publicKeys: object[] = [];
 const kv = new Map<string, string>();

@@ -38,26 +38,30 @@ export async function transact(
 }
 
 /**
- * Tries statements one by one, each as if it were alone, and keeps nothing of them. For finding out which of many rows a
+ * Tries sets of statements, each as if it were alone, and keeps nothing of them. For finding out which of many rows a
  * database refuses: one round trip and no commit, however many they are.
  *
  * @param role assumed for this transaction only
- * @returns for each statement, in order, why the database refuses it; null where it would take it
+ * @returns for each set, in order, why the database refuses it; null where it would take it
  */
 export async function tryEach(
   session: Session,
   role: DatabaseRole,
-  statements: readonly Statement[],
+  sets: readonly (readonly Statement[])[],
 ): Promise<unknown[]> {
   // Rolling back to it does not end it, so one serves for all.
   const opening = [session.query("BEGIN"), session.query(ASSUME, [role]), session.query("SAVEPOINT each")];
-  const tries = statements.map(({ text, values }) => {
-    const tried = session.query(text, [...values]).then(() => null);
-    return [tried.catch((cause: unknown) => cause), session.query("ROLLBACK TO SAVEPOINT each")] as const;
+  const tries = sets.map((statements) => {
+    const tried = Promise.all(statements.map(({ text, values }) => session.query(text, [...values])));
+    const refusal = tried.then(
+      () => null,
+      (cause: unknown) => cause,
+    );
+    return { refusal, undone: session.query("ROLLBACK TO SAVEPOINT each") };
   });
   const end = session.query("ROLLBACK");
   // Where the session breaks, every promise is rejected: each has to be waited for.
-  const others = await Promise.allSettled([...opening, ...tries.map(([, undone]) => undone), end]);
+  const others = await Promise.allSettled([...opening, ...tries.map(({ undone }) => undone), end]);
   for (const other of others) if (other.status === "rejected") throw other.reason;
-  return Promise.all(tries.map(([refusal]) => refusal));
+  return Promise.all(tries.map(({ refusal }) => refusal));
 }

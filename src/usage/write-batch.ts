@@ -74,7 +74,7 @@ async function writeApart(
     return await writeParts(session, parts, options);
   }
   if (events.length === 0) throw cause;
-  const causes = entries.length === 1 ? [cause] : await tryEach(session, "causeway_writer", triesOf(events, options));
+  const causes = entries.length === 1 ? [cause] : await refusalsOf(session, events, options);
   const judged = events.map((entry, at) => buried(entry, causes[at] ?? null, options));
   if (judged.some(({ kind }) => kind === "dead")) return await writeBatch(session, [...judged, ...dead], options);
   // Each is good alone and all are bad together, such as a sum that overflows.
@@ -92,8 +92,31 @@ async function writeParts(
   if (failures.length > 0) throw failures.at(-1);
 }
 
-function triesOf(events: readonly EventEntry[], { nowMs }: WriteOptions): Statement[] {
-  return events.flatMap(({ event }) => insertsOf([event], nowMs));
+/**
+ * Why the database refuses each event by itself; null where it does not. In groups first: few are refused, and a hundred
+ * tries cost as much as ten batches.
+ */
+async function refusalsOf(
+  session: Session,
+  events: readonly EventEntry[],
+  { nowMs }: WriteOptions,
+): Promise<unknown[]> {
+  const tried = (sets: readonly (readonly EventEntry[])[]): Promise<unknown[]> => {
+    const inserts = sets.map((set) =>
+      insertsOf(
+        set.map(({ event }) => event),
+        nowMs,
+      ),
+    );
+    return tryEach(session, "causeway_writer", inserts);
+  };
+  const size = Math.ceil(Math.sqrt(events.length));
+  const groups = Array.from({ length: size }, (_, at) => events.slice(at * size, (at + 1) * size));
+  const ofGroups = await tried(groups);
+  const suspects = groups.flatMap((group, at) => (ofGroups[at] === null ? [] : group));
+  const ofSuspects = await tried(suspects.map((suspect) => [suspect]));
+  const refusals = new Map(suspects.map((suspect, at) => [suspect, ofSuspects[at]]));
+  return events.map((event) => refusals.get(event) ?? null);
 }
 
 /** @param cause why the database refuses it; null where it does not */

@@ -1,0 +1,17 @@
+/** `npm run bench -- NAME`: runs one of the benches. Each measures the gateway's own code and prints a table. */
+import { argv } from "node:process";
+
+const BENCHES: Readonly<Record<string, { readonly about: string; readonly run: () => Promise<unknown> }>> = {
+  auth: { about: "what the door costs per credential", run: () => import("./bench/auth.ts") },
+  ledger: { about: "what the consumer writes into Postgres per second", run: () => import("./bench/ledger.ts") },
+};
+
+const [, , name = "", ...rest] = argv;
+const bench = rest.length === 0 ? BENCHES[name] : undefined;
+if (bench === undefined) {
+  for (const [known, { about }] of Object.entries(BENCHES))
+    console.error(`npm run bench -- ${known.padEnd(8)} ${about}`);
+  process.exitCode = 2;
+} else {
+  await bench.run();
+}
