@@ -183,7 +183,11 @@ export class Account extends DurableObject<Env> {
     if (lease !== undefined && event.kind === "inference") {
       this.#state = settle(this.#state, lease.charge, event);
       const tokens = event.promptTokens + event.completionTokens;
-      this.#share.giveBack(lease.credits, { requests: 1, tokens, micros: event.costMicros ?? 0 });
+      this.#share.giveBack(lease.credits, {
+        requests: 1,
+        tokens,
+        micros: event.costMicros ?? lease.charge.cost.micros,
+      });
     }
     this.#state = { ...this.#state, totals: count(this.#state.totals, event, this.#outbox.settled(event.id)) };
     this.#outbox.note({ id: event.id, hold: null, event }, Date.now());

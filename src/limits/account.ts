@@ -73,7 +73,7 @@ export function admit(
   const verdict = take(state.windows, limits, cost, nowMs);
   const taken = slotStandings(leases, slots, nowMs);
   const full = taken.filter(({ remaining }) => remaining <= 0);
-  const [violated] = verdict.violated.toSorted((one, other) => other.resetMs - one.resetMs);
+  const [violated] = verdict.violated.toSorted((one, other) => waitMs(other, cost) - waitMs(one, cost));
   if (violated !== undefined || full.length > 0) {
     const standings = {
       windows: violated === undefined ? look(state.windows, limits, nowMs) : verdict.standings,
@@ -109,6 +109,11 @@ export function admit(
   };
 }
 
+/** Until a limit that refused would allow it; forever when the request alone is more than the limit. */
+function waitMs({ limit, resetMs }: Standing, cost: Cost): number {
+  return cost[limit.unit] > limit.max ? Number.POSITIVE_INFINITY : resetMs;
+}
+
 /** Where the caller stands, spending nothing. */
 export function standingsOf(
   state: AccountState,
@@ -135,7 +140,8 @@ export function settle(state: AccountState, charge: Charge | undefined, event: I
   const difference = {
     requests: 0,
     tokens: event.promptTokens + event.completionTokens - cost.tokens,
-    micros: (event.costMicros ?? 0) - cost.micros,
+    // What nobody knows stays as it was reserved.
+    micros: (event.costMicros ?? cost.micros) - cost.micros,
   };
   return { ...state, windows: correct(state.windows, limits, difference, atMs) };
 }
