@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import { parseCatalog } from "#src/catalog/schema.ts";
+import { ask, rowOf } from "./world.ts";
 
 const run = promisify(execFile);
 const root = new URL("../..", import.meta.url).pathname;
@@ -22,10 +23,7 @@ const [catalog = ""] = blocks("json");
 const elsewhere = (command: string): string =>
   command
     .replaceAll("http://127.0.0.1:8787", inject("stack").gateway)
-    .replace(
-      "npm run --silent token -- default",
-      `npm run --silent token -- default --state ${inject("stack").stateDir}`,
-    )
+    .replace(/npm run --silent token -- \w+/, (token) => `${token} --state ${inject("stack").stateDir}`)
     .replace("npm run key --", `npm run --silent key -- --state ${inject("stack").stateDir}`);
 
 /** The same, with a key that there is in the place of the README's. */
@@ -33,6 +31,16 @@ async function onRealKey(command: string): Promise<string> {
   const issue = "npm run key -- issue --owner readme --scopes models --label readme --json";
   const { stdout } = await run("bash", ["-c", elsewhere(issue)], { cwd: root });
   return elsewhere(command.replace(/\bkey_\w+/, JSON.parse(stdout).id));
+}
+
+/** The same, with a request of the README's user that is in the ledger in the place of the README's. */
+async function onRealRequest(command: string): Promise<string> {
+  const messages = [{ role: "user", content: "readme [[tokens=2]]" }];
+  const body = JSON.stringify({ model: "phi-3-mini", messages });
+  const response = await ask("/v1/chat/completions", { method: "POST", as: "default", body });
+  await response.arrayBuffer();
+  const { id } = await rowOf(response.headers.get("x-request-id") ?? "");
+  return elsewhere(command.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/, id));
 }
 
 /** Starts a stack by a command of the README, and ends it. Returns what it printed. */
@@ -78,9 +86,14 @@ describe("every command of the README", () => {
       const { stdout } = await run("bash", ["-c", await onRealKey(command)], { cwd: root });
       if (/-- (issue|rotate)/.test(command)) expect(stdout).toMatch(/^cw_[\w-]{48}\n$/);
       else expect(stdout).toMatch(/^key_|^ID +OWNER/);
+    } else if (command.includes("/v1/feedback")) {
+      const { stdout } = await run("bash", ["-c", await onRealRequest(command)], { cwd: root });
+      expect(JSON.parse(stdout)).toMatchObject({ object: "feedback", satisfaction: 9 });
     } else {
       const { stdout } = await run("bash", ["-c", elsewhere(command)], { cwd: root });
       if (command.includes("/v1/chat")) expect(stdout).toMatch(/data: \[DONE\]\s*$/);
+      else if (command.includes("/v1/usage")) expect(JSON.parse(stdout)).toMatchObject({ object: "list" });
+      else if (command.includes("/admin/usage")) expect(stdout).toMatch(/^account,model,requests,/);
       else if (command.includes("/health")) expect(JSON.parse(stdout)).toHaveProperty("status");
       else expect(stdout).toContain("--catalog");
     }
