@@ -70,7 +70,13 @@ describe("OpenAI's shapes", () => {
     const stream = new NativeStream(reply(route), wantsUsage);
     expect(documentsOf(pass(stream, [utf8(TRANSCRIPT)]))).toEqual(chunks);
     expect(stream.endedWell).toBe(true);
-    expect(stream.tally).toEqual({ promptTokens: 5, completionTokens: 2, contentPieces: 2, finishReason: "length" });
+    expect(stream.tally).toEqual({
+      promptTokens: 5,
+      completionTokens: 2,
+      cachedTokens: null,
+      contentPieces: 2,
+      finishReason: "length",
+    });
   });
 
   test("an answer without a token still has its role and its reason", () => {
@@ -138,6 +144,17 @@ describe("as the lab's llama.cpp speaks", () => {
     expect(stream.tally).toMatchObject({ promptTokens: null, completionTokens: null, finishReason: "stop" });
     expect(stream.tally.contentPieces).toBeGreaterThan(5);
   });
+});
+
+test.each([
+  { characters: null, text: "" },
+  { characters: 10, text: "hey" },
+  { characters: 2, text: "he" },
+])("of its text $characters characters are kept", ({ characters, text }) => {
+  const stream = new NativeStream(reply("chat"), false);
+  if (characters !== null) stream.keepText(characters);
+  pass(stream, [utf8(TRANSCRIPT)]);
+  expect(stream.text).toBe(text);
 });
 
 describe("what is not the answer", () => {

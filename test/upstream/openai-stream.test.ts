@@ -251,9 +251,49 @@ describe("what counts as content", () => {
     expect(stream.tally).toEqual({
       promptTokens: null,
       completionTokens: null,
+      cachedTokens: null,
       contentPieces: 2,
       finishReason: "length",
     });
+  });
+});
+
+describe("the text of the answer", () => {
+  const sent = utf8(
+    [
+      { choices: [{ index: 0, delta: { role: "assistant", content: "" } }] },
+      { choices: [{ index: 0, delta: { reasoning_content: "hm", tool_calls: [{ function: { arguments: "{" } }] } }] },
+      { choices: [{ index: 0, delta: { content: "hello " } }] },
+      { choices: [{ index: 0, delta: { content: null } }] },
+      { choices: [{ index: 0, text: "world" }, { index: 1 }] },
+      { choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } },
+    ]
+      .map((document) => `data: ${JSON.stringify(document)}\n\n`)
+      .join(""),
+  );
+
+  test("is not kept unless it is asked for", () => {
+    const stream = new OpenAiStream(OPEN);
+    stream.push(sent);
+    expect(stream.text).toBe("");
+  });
+
+  test.each([
+    { characters: 100, text: "hello world" },
+    { characters: 11, text: "hello world" },
+    { characters: 8, text: "hello wo" },
+    { characters: 3, text: "hel" },
+    { characters: 0, text: "" },
+  ])("up to $characters characters, however the stream is cut: its words and nothing else", ({ characters, text }) => {
+    fc.assert(
+      fc.property(cuts, (cut) => {
+        const stream = new OpenAiStream(OPEN);
+        stream.keepText(characters);
+        pass(stream, cut(sent));
+        expect(stream.text).toBe(text);
+      }),
+      { numRuns: 30 },
+    );
   });
 });
 
