@@ -7,6 +7,7 @@ import { answerWhole } from "#src/ingress/answer-whole.ts";
 import type { Asking } from "#src/ingress/ask-hosts.ts";
 import { questionOf } from "#src/ingress/question.ts";
 import { isolateOf } from "#src/isolate.ts";
+import type { Lease } from "#src/limits/admission.ts";
 import type { Problem } from "#src/problem.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { eventWith } from "#test/support/events.ts";
@@ -61,9 +62,20 @@ function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boole
   const [model] = parsed.catalog.models;
   if (model === undefined) throw new Error("no model");
   const settled: InferenceEvent[] = [];
+  const held: Parameters<Lease["hold"]>[0][] = [];
   const queued: unknown[] = [];
   const work: Promise<void>[] = [];
-  const draft = eventWith({ outcome: "abandoned", estimated: true, promptTokens: 3, completionTokens: 0 });
+  const arrivedAtMs = Date.now();
+  const draft = eventWith({
+    atMs: arrivedAtMs,
+    outcome: "abandoned",
+    estimated: true,
+    promptTokens: 3,
+    completionTokens: 0,
+    hostMs: null,
+    costMicros: null,
+    priceVersion: null,
+  });
   const asking: Asking = {
     call: {
       request: new Request("http://x/v1/chat/completions", { method: "POST" }),
@@ -71,17 +83,26 @@ function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boole
       isolate: lease.down === true ? { ...isolateOf(env), fleet: allDown() } : isolateOf(env),
       catalog: parsed.catalog,
       requestId: draft.id,
-      arrivedAtMs: Date.now(),
+      arrivedAtMs,
       address: null,
       defer: (promise) => void work.push(promise),
       log: { requestId: draft.id, method: "POST", route: "/v1/chat/completions" },
-      principal: { accountId: "a", userId: "u", tier: "default", roles: [], scopes: ["inference"], keyId: null },
+      principal: {
+        accountId: "a",
+        userId: "u",
+        tenant: null,
+        tier: "default",
+        roles: [],
+        scopes: ["inference"],
+        keyId: null,
+      },
     },
     question: questionOf("chat", { model: "m", stream, messages: [{ role: "user", content: "hi" }] }),
     model,
     lease: {
-      standings: [],
+      standings: { windows: [], slots: [] },
       confirmed: Promise.resolve(lease.confirmed ?? true),
+      hold: (progress) => void held.push(progress),
       settle: async (event) => {
         if (lease.settles === false) throw new Error("object reset");
         settled.push(event);
@@ -90,12 +111,13 @@ function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boole
     draft,
     keeping: null,
     headers: {},
+    work: { askedAtMs: null },
   };
   /** Everything that was left for after the response. */
   const afterwards = async (): Promise<void> => {
     for (let done = 0; done < work.length; done++) await work[done];
   };
-  return { answering: stream ? answerStreamed(asking) : answerWhole(asking), settled, queued, afterwards };
+  return { answering: stream ? answerStreamed(asking) : answerWhole(asking), settled, queued, held, afterwards };
 }
 
 describe.each([
@@ -108,6 +130,29 @@ describe.each([
     await (await answering).text();
     await afterwards();
     expect(settled).toMatchObject([{ outcome: "complete", host: "gpu" }]);
+  });
+
+  test("while it runs, the lease is held with what is known of it", async () => {
+    host = good;
+    const { answering, held, afterwards } = admitted(stream);
+    await (await answering).text();
+    await afterwards();
+    const known = { host: "gpu", servedAs: "m", attempts: 1, promptTokens: 3, completionTokens: 1 };
+    // A whole answer tells nothing until it is there.
+    expect(held.map((progress) => progress())).toEqual([stream ? known : {}]);
+  });
+
+  test("the ledger has how long the host worked, and no content that the catalog does not store", async () => {
+    host = async (init) => {
+      await scheduler.wait(20);
+      return good(init);
+    };
+    const { answering, settled, afterwards } = admitted(stream);
+    await (await answering).text();
+    await afterwards();
+    expect(settled).toMatchObject([{ content: null, costMicros: null, priceVersion: null }]);
+    expect(settled[0]?.hostMs).toBeGreaterThanOrEqual(19);
+    expect(settled[0]?.hostMs).toBeLessThanOrEqual(settled[0]?.latencyMs ?? 0);
   });
 
   test("no byte leaves before the lease is durable: refused, the host hung up on, and settled", async () => {
@@ -124,7 +169,7 @@ describe.each([
     const { answering, settled, afterwards } = admitted(stream);
     await expect(answering).rejects.toMatchObject({ code: "invalid_value" });
     await afterwards();
-    expect(settled).toMatchObject([{ outcome: "rejected", promptTokens: 0, completionTokens: 0 }]);
+    expect(settled).toMatchObject([{ outcome: "rejected", promptTokens: 0, completionTokens: 0, hostMs: null }]);
   });
 
   test("no healthy host: 503, with the time of the second probe from now, and settled", async () => {
@@ -147,7 +192,7 @@ describe.each([
     const { answering, queued, afterwards } = admitted(stream, { settles: false });
     await (await answering).text();
     await afterwards();
-    expect(queued).toMatchObject([{ outcome: "complete" }]);
+    expect(queued).toMatchObject([{ event: { outcome: "complete" }, outbox: null }]);
   });
 });
 

@@ -4,12 +4,13 @@ import type { Env } from "#src/env.ts";
 import type { Call, KnownCall } from "#src/ingress/call.ts";
 import { newDenials, recordAct, recordDenial } from "#src/ingress/record.ts";
 import { Problem } from "#src/problem.ts";
-import { type AuditEvent, auditEvent } from "#src/usage/event.ts";
+import { type AuditEvent, auditEvent, type UsageMessage } from "#src/usage/event.ts";
 
 const REQUEST_ID = "019aa000-0000-7000-8000-000000000001";
 const ADMIN: Principal = {
   accountId: "https://id.test/|admin-user",
   userId: "admin-user",
+  tenant: null,
   tier: "default",
   roles: ["ai-admins"],
   scopes: ["admin"],
@@ -19,15 +20,15 @@ const ACT = { action: "issuer-keys.purge", target: "every issuer", outcome: "ok"
 
 /** The bindings, keeping what they are given; a call fails where the test breaks it. */
 function world() {
-  const queued: AuditEvent[] = [];
+  const queued: UsageMessage[] = [];
   const settled: { account: string; event: AuditEvent }[] = [];
   const broken = { queue: false, account: false };
   const work: Promise<void>[] = [];
   const env = {
     USAGE: {
-      send: async (event: AuditEvent) => {
+      send: async (message: UsageMessage) => {
         if (broken.queue) throw new Error("queue down");
-        queued.push(event);
+        queued.push(message);
       },
     },
     ACCOUNT: {
@@ -49,6 +50,11 @@ function world() {
   } as unknown as Call;
   const knownAs = (changed: Partial<Principal> = {}): KnownCall => ({ ...call, principal: { ...ADMIN, ...changed } });
   return { call, knownAs, queued, settled, broken, done: () => Promise.all(work) };
+}
+
+/** What an audit event on the queue says beside its act. */
+function detailOf(message: UsageMessage | undefined): AuditEvent["detail"] | undefined {
+  return message?.event.kind === "audit" ? message.event.detail : undefined;
 }
 
 const error = vi.spyOn(console, "error");
@@ -88,7 +94,7 @@ describe("an act", () => {
     broken.account = true;
     recordAct(knownAs(), ACT);
     await done();
-    expect(queued).toMatchObject([ACT]);
+    expect(queued).toMatchObject([{ event: ACT, outbox: null }]);
   });
 
   test("of nobody known goes straight to the queue", async () => {
@@ -96,7 +102,7 @@ describe("an act", () => {
     recordAct(call, ACT);
     await done();
     expect(settled).toEqual([]);
-    expect(queued).toMatchObject([{ actor: "anonymous", keyId: null }]);
+    expect(queued).toMatchObject([{ event: { actor: "anonymous", keyId: null }, outbox: null }]);
   });
 
   test("that nobody takes is kept in the log, and harms no request", async () => {
@@ -135,7 +141,7 @@ describe("a denial", () => {
     const { call, queued, done } = world();
     recordDenial(call, "/v1/models", new Problem("invalid_api_key", { cause }));
     await done();
-    expect(queued[0]?.detail).toEqual({ code: "invalid_api_key", method: "GET", ...detail });
+    expect(detailOf(queued[0])).toEqual({ code: "invalid_api_key", method: "GET", ...detail });
   });
 
   test("in a flood is sampled, and the next one says how many were left out", async () => {
@@ -144,7 +150,7 @@ describe("a denial", () => {
     recordDenial({ ...call, address: "198.51.100.9" }, "/v1/models", unknown);
     await done();
     expect(queued).toHaveLength(11);
-    expect(queued.map(({ detail }) => detail.suppressed)).toEqual([...Array(10).fill(undefined), 40]);
+    expect(queued.map((message) => detailOf(message)?.suppressed)).toEqual([...Array(10).fill(undefined), 40]);
   });
 
   test("of a known caller is recorded in the midst of a storm of strangers, and one caller's storm hides no other's", async () => {
