@@ -72,7 +72,7 @@ describe("issuers and who may what", () => {
         ...SECOND,
         algorithms: ["RS256", "ES256", "EdDSA"],
         maxAge: 86_400,
-        claims: { groups: "groups", tier: "tier" },
+        claims: { groups: "groups", tier: "tier", tenant: "tenant" },
       },
     ]);
   });
@@ -84,7 +84,7 @@ describe("issuers and who may what", () => {
 
   test.each(["groups", "realm_access.roles", "https://example.com/claims/groups"])("a claim named %s", (groups) => {
     const { issuers } = valid(catalogOf({ rest: { issuers: [{ ...SECOND, claims: { groups } }] } }));
-    expect(issuers[0]?.claims).toEqual({ groups, tier: "tier" });
+    expect(issuers[0]?.claims).toEqual({ groups, tier: "tier", tenant: "tenant" });
   });
 
   const issuer = (changed: object) => catalogOf({ rest: { issuers: [{ ...SECOND, ...changed }] } });
