@@ -20,6 +20,7 @@ const STATUSES: Record<ProblemCode, number> = {
   too_many_refusals: 429,
   address_rate_exceeded: 429,
   rate_limit_exceeded: 429,
+  insufficient_quota: 429,
   internal_error: 500,
   upstream_error: 502,
   upstream_refused: 502,
