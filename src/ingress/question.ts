@@ -115,6 +115,14 @@ const REFUSED = [
   "documents",
 ] as const;
 
+/** What other routes ask by. An engine that minds it here too would do what nobody has checked, bounded or counted. */
+const OF_OTHER_ROUTES: Record<Route, readonly string[]> = {
+  chat: ["prompt", "input"],
+  completions: ["messages", "input", "max_completion_tokens"],
+  // vLLM also embeds a conversation, and would fetch the URLs in it.
+  embeddings: ["messages", "prompt"],
+};
+
 /**
  * Checks a document against its route's schema.
  *
@@ -130,6 +138,10 @@ export function questionOf(route: Route, body: JsonObject): Question {
   for (const param of REFUSED) {
     if (body[param] !== undefined)
       throw new Problem("unsupported_value", { param, message: `${param} cannot be set here.` });
+  }
+  const foreign = OF_OTHER_ROUTES[route].find((param) => body[param] != null);
+  if (foreign !== undefined) {
+    throw new Problem("unsupported_value", { param: foreign, message: `${foreign} is not a field of this route.` });
   }
   const { model, stream, stream_options: options } = result.data as z.infer<(typeof schemas)["chat"]>;
   if (options !== undefined && options !== null && stream !== true) {

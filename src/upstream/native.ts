@@ -72,7 +72,7 @@ function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
 
-/** Natively -1 means for ever, and the completions route lets `max_completion_tokens` pass unchecked. */
+/** Natively -1 means for ever. */
 function isBound(value: unknown): boolean {
   return Number.isSafeInteger(value) && Number(value) > 0;
 }

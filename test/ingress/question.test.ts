@@ -64,6 +64,11 @@ describe("taken", () => {
       route: "chat",
       changed: { temperature: null, max_tokens: null, stop: null, n: null },
     },
+    {
+      name: "nulls for what other routes have",
+      route: "completions",
+      changed: { messages: null, input: null, max_completion_tokens: null },
+    },
     { name: "tokens for a prompt", route: "completions", changed: { prompt: [1, 2, 3] } },
     { name: "several prompts", route: "completions", changed: { prompt: ["a", "b"] } },
     { name: "several prompts of tokens", route: "completions", changed: { prompt: [[1], [2]] } },
@@ -154,6 +159,40 @@ describe("refused, naming the field", () => {
       changed: { logits_processors: ["os.system"] },
       problem: "unsupported_value logits_processors",
     },
+    {
+      name: "a conversation beside an input, which vLLM would embed, with the URLs in it",
+      route: "embeddings",
+      changed: {
+        messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "http://10.0.0.1/" } }] }],
+      },
+      problem: "unsupported_value messages",
+    },
+    {
+      name: "a prompt beside an input",
+      route: "embeddings",
+      changed: { prompt: "x" },
+      problem: "unsupported_value prompt",
+    },
+    { name: "a prompt beside messages", changed: { prompt: "x" }, problem: "unsupported_value prompt" },
+    { name: "an input beside messages", changed: { input: [1, 2] }, problem: "unsupported_value input" },
+    {
+      name: "messages beside a prompt",
+      route: "completions",
+      changed: { messages: CHAT.messages },
+      problem: "unsupported_value messages",
+    },
+    {
+      name: "an input beside a prompt",
+      route: "completions",
+      changed: { input: "x" },
+      problem: "unsupported_value input",
+    },
+    ...[5, -5, 1.5, "5"].map((bound) => ({
+      name: `chat's bound where engines differ about it: ${JSON.stringify(bound)}`,
+      route: "completions" as const,
+      changed: { max_completion_tokens: bound },
+      problem: "unsupported_value max_completion_tokens",
+    })),
     { name: "someone's slot", changed: { id_slot: 0 }, problem: "unsupported_value id_slot" },
     {
       name: "on the other routes too",
