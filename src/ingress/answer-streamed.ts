@@ -6,16 +6,7 @@ import type { Attempt } from "#src/upstream/attempt.ts";
 import { openStream } from "#src/upstream/exchange.ts";
 import { HEARTBEAT_MS } from "#src/upstream/heartbeat.ts";
 import { relay, type Source } from "#src/upstream/relay.ts";
-import {
-  type Asking,
-  askHosts,
-  before,
-  ended,
-  LEASE_NOT_DURABLE,
-  leaving,
-  provenance,
-  unanswered,
-} from "./ask-hosts.ts";
+import { type Asking, askHosts, before, ended, LEASE_NOT_DURABLE, provenance, unanswered } from "./ask-hosts.ts";
 import { settleBehind } from "./settle.ts";
 
 /** A silent host commits the stream after one heartbeat, so that a caller who has left is noticed from then on. */
@@ -24,22 +15,24 @@ const COMMIT_AFTER_MS = HEARTBEAT_MS;
 /** Answers with an event stream. */
 export async function answerStreamed(asking: Asking): Promise<Response> {
   const { call, model, lease, headers } = asking;
-  const left = leaving(call.request);
+  const exchange = new AbortController();
+  let leave = (): unknown => exchange.abort();
+  if (call.request.signal.aborted) exchange.abort();
+  call.request.signal.addEventListener("abort", () => leave());
   const { firstToken, betweenTokens, total } = model.deadlines;
-  const asked = askHosts<Source>(asking, openStream, firstToken, left.signal);
+  const asked = askHosts<Source>(asking, openStream, firstToken, exchange.signal);
   lease.hold(progressOf(asking, asked));
   const early = await before(COMMIT_AFTER_MS, asked);
   if (early !== null && early.kind !== "answered") throw unanswered(asking, early);
 
-  const {
-    body,
-    ended: end,
-    firstContentAtMs,
-  } = relay(asked.then(sourceOf), {
+  const relayed = relay(asked.then(sourceOf), {
     deadlines: { betweenTokensMs: betweenTokens, totalMs: total },
-    hangUp: () => left.abort(),
+    hangUp: () => exchange.abort(),
     now: Date.now,
   });
+  const { body, ended: end, firstContentAtMs } = relayed;
+  // From here on the relay knows the right moment to hang up.
+  leave = relayed.leave;
   // Anchored before the response is returned: at a disconnect the platform tears down what is not.
   call.defer(
     end.then(async (how) => {

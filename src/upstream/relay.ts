@@ -11,10 +11,16 @@ import { EventTooLarge } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
 import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
 
-/** Long enough for what lies in this machine's buffers, short beside the time in which a departure is noticed. */
-const DRAIN_MS = 5;
-/** A host that always has more must not hold up its own end. */
-const DRAIN_READS = 64;
+/**
+ * A caller who has left is heard of within some 20 ms of the next token, and the host is to stop within 300 ms. In between
+ * is time for its next event, or the last of what has piled up.
+ */
+const LAST_EVENT_MS = 150;
+/** Nothing is on its way when two looks in a row find nothing: one alone overtakes what a busy isolate has yet to read. */
+const QUIET_LOOKS = 2;
+const LOOK_MS = 1;
+/** A host that always has more must not hold up its own end, nor anybody else. */
+const LAST_READS = 256;
 const PING = new TextEncoder().encode(": ping\n\n");
 
 /** A host's answer that has begun: what was read of it until its first content, and the way to the rest. */
@@ -44,16 +50,25 @@ export type RelayOptions = {
   readonly now: () => number;
 };
 
+export type Relayed = {
+  /** For the caller. */
+  readonly body: ReadableStream<Uint8Array>;
+  /** Never rejects, and settles however the stream ends. */
+  readonly ended: Promise<RelayEnd>;
+  readonly firstContentAtMs: () => number | null;
+  /** The caller has left. Cancelling the body says the same; said twice, it counts once. */
+  readonly leave: () => Promise<void>;
+};
+
 /**
  * Relays one answer.
  *
  * @param opening the host's answer, which may not have begun yet; a rejection with a `Problem` ends in an error event
- * @returns the body for the caller, and how it ended: `ended` never rejects, and settles however the stream ends
  */
 export function relay(
   opening: Promise<Source>,
   { deadlines, heartbeatMs = HEARTBEAT_MS, hangUp, now }: RelayOptions,
-): { body: ReadableStream<Uint8Array>; ended: Promise<RelayEnd>; firstContentAtMs: () => number | null } {
+): Relayed {
   const { promise: ended, resolve } = Promise.withResolvers<RelayEnd>();
   const startedAtMs = now();
   let source: Source | null = null;
@@ -100,6 +115,8 @@ export function relay(
     const { reader, stream } = source;
     reading = reader.read();
     const part = await reading;
+    // A caller who has left needs nothing more: what comes now is `lastWords`'s to count.
+    if (over) return { out: null, stream };
     reading = null;
     if (part.done) {
       const ending = stream.finish();
@@ -135,19 +152,36 @@ export function relay(
       fail(controller, problemOf(cause));
     }
   };
-  /** What had arrived when the caller left is read, so that the count is as near as can be to what was made. */
-  const drain = async (): Promise<void> => {
-    const enough = scheduler.wait(DRAIN_MS);
-    try {
-      for (let reads = 0; source !== null && reads < DRAIN_READS; reads++) {
-        const part = await Promise.race([enough, reading ?? source.reader.read()]);
-        reading = null;
-        if (part === undefined || part.done) return;
-        source.stream.push(part.value);
-      }
-    } catch {
-      // The host has gone as well; what was counted stands.
-    }
+  /**
+   * What the host has sent to a caller who has left, up to its next event. Just behind an event is the moment to hang up:
+   * nothing is on its way then that the host counts as handed over and nobody reads.
+   */
+  const lastWords = async ({ reader, stream }: Source): Promise<void> => {
+    let isTime = false;
+    const time = scheduler.wait(LAST_EVENT_MS).then(() => {
+      isTime = true;
+    });
+    const event = async (until: Promise<void>): Promise<boolean> => {
+      reading ??= reader.read();
+      const part = await Promise.race([reading, until]);
+      if (part === undefined) return false;
+      reading = null;
+      if (!part.done) stream.push(part.value);
+      isTime ||= part.done || stream.endedWell || stream.broken !== null;
+      return true;
+    };
+    for (let looks = 0, reads = 0; looks < QUIET_LOOKS && reads < LAST_READS && !isTime; reads++)
+      looks = (await event(scheduler.wait(LOOK_MS))) ? 0 : looks + 1;
+    if (!isTime) await event(time);
+  };
+  const leave = async (): Promise<void> => {
+    if (over) return;
+    over = true;
+    stopHeartbeat();
+    // A host that has gone as well leaves what was counted.
+    if (source !== null) await lastWords(source).catch(() => undefined);
+    hangUp();
+    end({ kind: source?.stream.endedWell === true ? "complete" : "client_left" });
   };
   const lateness = (nowMs: number): string | null => {
     if (nowMs - startedAtMs > deadlines.totalMs) return "The answer took longer than its deadline.";
@@ -180,18 +214,11 @@ export function relay(
         waitingSinceMs = now();
         return next(controller);
       },
-      async cancel() {
-        if (over) return;
-        over = true;
-        stopHeartbeat();
-        await drain();
-        hangUp();
-        end({ kind: source?.stream.endedWell === true ? "complete" : "client_left" });
-      },
+      cancel: leave,
     },
     { highWaterMark: 0 },
   );
-  return { body, ended, firstContentAtMs: () => firstContentAtMs };
+  return { body, ended, firstContentAtMs: () => firstContentAtMs, leave };
 }
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;

@@ -169,6 +169,57 @@ describe("a caller who leaves", () => {
     expect(seen.hungUp).toBe(1);
   });
 
+  test("is waited out up to the host's next event, and hung up on just behind it", async () => {
+    const { say, read, reader, seen, stream, reset } = play();
+    say(ROLE + token("a"));
+    await read();
+    for (const piled of ["b", "c", "d"]) say(token(piled));
+    const left = reader.cancel();
+    await beats(4);
+    expect(seen.hungUp).toBe(0);
+    expect(stream.tally.contentPieces).toBe(4);
+    say(token("e"));
+    await left;
+    expect(seen.hungUp).toBe(1);
+    expect(stream.tally.contentPieces).toBe(5);
+    reset();
+  });
+
+  test("with a read on its way: what it brings is counted once", async () => {
+    const { say, read, reader, ended, stream } = play();
+    const pending = read();
+    await beats(1);
+    const left = reader.cancel();
+    await beats(4);
+    say(token("a"));
+    await left;
+    await pending;
+    expect(await ended).toEqual({ kind: "client_left" });
+    expect(stream.tally.contentPieces).toBe(1);
+  });
+
+  test("by the request's own signal and by the stream: once", async () => {
+    const { say, read, reader, leave, ended, seen, settled } = play();
+    say(token("a"));
+    await read();
+    await Promise.all([leave(), reader.cancel(), leave()]);
+    expect(await ended).toEqual({ kind: "client_left" });
+    await settled;
+    expect(seen).toMatchObject({ hungUp: 1, settled: 1 });
+  });
+
+  test("a host that never pauses is hung up on all the same", async () => {
+    const body = new ReadableStream<Uint8Array>(
+      { pull: (controller) => controller.enqueue(utf8(token("a"))) },
+      { highWaterMark: 0 },
+    );
+    const stream = new OpenAiStream({ usageChunk: true, member: "usage" });
+    const { reader, seen } = play({ opening: Promise.resolve({ reader: body.getReader(), stream, head: null }) });
+    await reader.read();
+    await reader.cancel();
+    expect(seen.hungUp).toBe(1);
+  });
+
   test("behind the whole answer has it all", async () => {
     const { say, read, reader, ended } = play();
     say(token("a") + DONE);
