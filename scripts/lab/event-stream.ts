@@ -1,6 +1,7 @@
 // One answer's event stream on the wire, and the faults that strike in its midst. It knows bytes and how many tokens an
 // event carries; what an event says is the dialect's.
 import type { ServerResponse } from "node:http";
+import { watchDeparture } from "./departure.ts";
 import type { Fault } from "./faults.ts";
 
 const GARBAGE = 'data: {"id":"lab-garbage","object":"chat.comp\n\n';
@@ -8,7 +9,7 @@ const GARBAGE = 'data: {"id":"lab-garbage","object":"chat.comp\n\n';
 export interface StreamHooks {
   /** What the engine sends when it breaks down in the midst of a stream; "" if it says nothing. */
   readonly errorEvent: string;
-  /** Events carrying this many tokens were handed to the socket. */
+  /** Events carrying this many tokens went out to a caller who was there; negative: those of before did not. */
   handed(tokens: number): void;
   /** A fault ended the stream; a hung one stays open and says so. */
   struck(hung: boolean): void;
@@ -26,6 +27,11 @@ export class EventStream {
   #owedTokens = 0;
   #passed = 0;
   #struck = false;
+  #callerLeft = false;
+  /** Of the last write. */
+  #lastTokens = 0;
+  /** Of writes of which it is not known yet that the system took them. */
+  #unconfirmed = 0;
 
   constructor(res: ServerResponse, headers: Readonly<Record<string, string>>, fault: Fault | null, hooks: StreamHooks) {
     this.#res = res;
@@ -33,6 +39,13 @@ export class EventStream {
     this.#hooks = hooks;
     this.#fault = fault;
     this.#drip = fault?.kind === "slow-drip" ? new Drip(res, fault.ms, (tokens) => hooks.handed(tokens)) : null;
+    watchDeparture(
+      res,
+      () => {
+        this.#callerLeft = true;
+      },
+      () => hooks.handed(-this.#lastTokens),
+    );
   }
 
   /** Sends status and headers, before any event. */
@@ -67,7 +80,12 @@ export class EventStream {
       this.#drip.add(text, tokens);
       return;
     }
-    this.#res.write(text);
+    if (this.#callerLeft || this.#res.destroyed) return;
+    this.#lastTokens = tokens;
+    this.#unconfirmed += tokens;
+    this.#res.write(text, (refused) => {
+      if (!refused) this.#unconfirmed -= tokens;
+    });
     this.#hooks.handed(tokens);
   }
 
@@ -83,8 +101,9 @@ export class EventStream {
     else end();
   }
 
-  /** Stops all timers; the connection is gone. */
+  /** The connection is gone, and with it what the system had not taken. */
   abandon(): void {
+    this.#hooks.handed(-this.#unconfirmed);
     this.#drip?.stop();
   }
 

@@ -168,7 +168,9 @@ class Job implements Work, RunningJob {
     return new EventStream(res, this.#shape.streamHeaders, fault, {
       errorEvent: this.#shape.errorEvent,
       handed: (tokens) => {
-        if (this.#entry && this.#entry.ended === null) this.#entry.completionTokens += tokens;
+        const entry = this.#entry;
+        // What turns out later not to have gone out corrects only the count of a caller who left.
+        if (entry?.ended === null || (entry?.ended === "aborted" && tokens < 0)) entry.completionTokens += tokens;
       },
       struck: (hung) => {
         this.#hung = hung;

@@ -1,4 +1,11 @@
 // What really happened on this host: one entry per generation that began, in order. The ledger is judged by it.
+//
+// Of a stream that ran to its end, or that a fault ended, all tokens count whose event was written. When the caller leaves,
+// those count that went out while it was there: the system took them before the caller's close had arrived. A write that
+// crossed the close, or that the system never took, is not counted (departure.ts; exact, because the sockets are looked at
+// before every write: scheduler.ts). What the caller's own machine had received and never read does count: no sender can
+// know of that. So a gateway that hangs up between two events, with all read, has exactly these tokens in its ledger; one
+// that hangs up while an event is on its way has fewer, and never more.
 
 export type Ended = "stop" | "length" | "aborted" | "fault";
 
@@ -7,7 +14,7 @@ export interface TruthEntry {
   readonly requestId: string | null;
   readonly model: string;
   readonly promptTokens: number;
-  /** Streamed: tokens whose event was handed to the socket. Whole: tokens generated. */
+  /** Streamed: tokens whose event went out, as above. Whole: tokens generated. */
   completionTokens: number;
   ended: Ended | null;
   readonly startedAtMs: number;
