@@ -4,6 +4,7 @@
  */
 import type { Catalog, Model } from "#src/catalog/schema.ts";
 import { exampleModel, onLab, readCatalog } from "./catalog-file.ts";
+import { type Handle, handle } from "./handle.ts";
 import { AUDIENCE, fetchTokens, ISSUER_PORT, issuerTrouble, startIssuer } from "./issuer.ts";
 import { type IssuerKeys, keptIssuerKeys } from "./issuer-keys.ts";
 import { MACHINES, startMachine } from "./lab.ts";
@@ -33,6 +34,12 @@ export type Surroundings = {
   readonly env: NodeJS.ProcessEnv;
   /** Aborted when the start shall be given up. */
   readonly signal: AbortSignal;
+  /** Another catalog than the bundled one, still on the lab; null for that one, or for the operator's file. */
+  readonly labCatalog: Catalog | null;
+  /** Another wrangler configuration than the repository's; null for that one. */
+  readonly wranglerConfig: string | null;
+  /** Further variables for the Worker. */
+  readonly variables: Readonly<Record<string, string>>;
 };
 
 export type RunningStack = {
@@ -41,6 +48,8 @@ export type RunningStack = {
   readonly exampleModel: string | null;
   /** The catalog's models, by the names that callers use. */
   readonly models: readonly { readonly id: string; readonly kind: Model["kind"] }[];
+  /** Without Postgres when the stack runs on one that was there before. */
+  readonly parts: { readonly worker: Handle; readonly postgres: Handle | null };
   /** Resolves when a part ends by itself or the gateway falls silent. The others still run then: call `stop`. */
   readonly crashed: Promise<PartFailure>;
   /** Ends every process and gives the state folder back. Calling it again waits for the same end. */
@@ -58,7 +67,8 @@ export async function startStack(
 ): Promise<RunningStack> {
   const wanted = { ...DEFAULT_OPTIONS, ...options };
   const { print = () => {}, env = process.env, signal = new AbortController().signal } = surroundings;
-  const catalog = readCatalog(wanted.catalogFile);
+  const { labCatalog = null, wranglerConfig = null, variables = {} } = surroundings;
+  const catalog = labCatalog ?? readCatalog(wanted.catalogFile);
   const state = openStateDir(wanted.stateDir);
   const release = takeLock(state);
   const supervisor = new Supervisor(state);
@@ -71,13 +81,13 @@ export async function startStack(
     if (stuck.length > 0) throw new Error(`could not be ended: ${stuck.join(", ")}`);
   });
   try {
-    const plan = { wanted, catalog, state, supervisor, print, env };
-    const { stack, keys } = await Promise.race([bringUp(plan), failure(supervisor), abandonment(signal)]);
+    const plan = { wanted, catalog, state, supervisor, print, env, wranglerConfig, variables };
+    const { stack, keys, parts } = await Promise.race([bringUp(plan), failure(supervisor), abandonment(signal)]);
     writeStackFile(state, stack);
     endings.push(playCron(stack.gateway));
     if (keys !== null) endings.push(renewTokens(state, stack, keys));
     const { models } = catalog;
-    return { stack, exampleModel: exampleModel(catalog), models, crashed: supervisor.crashed, stop };
+    return { stack, exampleModel: exampleModel(catalog), models, parts, crashed: supervisor.crashed, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -91,9 +101,13 @@ type Plan = {
   readonly supervisor: Supervisor;
   readonly print: Print;
   readonly env: NodeJS.ProcessEnv;
+  readonly wranglerConfig: string | null;
+  readonly variables: Readonly<Record<string, string>>;
 };
 
-async function bringUp(plan: Plan): Promise<{ stack: StackFile; keys: IssuerKeys | null }> {
+type BroughtUp = { readonly stack: StackFile; readonly keys: IssuerKeys | null; readonly parts: RunningStack["parts"] };
+
+async function bringUp(plan: Plan): Promise<BroughtUp> {
   const { wanted, catalog, state, supervisor, print, env } = plan;
   const orphans = await endOrphans(state);
   if (orphans.length > 0) print(`  ended what an earlier start left behind: ${orphans.join(", ")}`);
@@ -106,20 +120,22 @@ async function bringUp(plan: Plan): Promise<{ stack: StackFile; keys: IssuerKeys
   const database = step(print, "postgres", openDatabase(plan));
   const identity = step(print, "issuer", openIdentity(plan));
   const lab = step(print, "lab", openLab(plan));
-  const databaseUrl = await database();
+  const { databaseUrl, postgres } = await database();
   await step(print, "migrations", migrated(databaseUrl))();
   const { issuer, audience, keys } = await identity();
   const hosts = await lab();
 
   const served = wanted.catalogFile === null ? onLab(catalog, hosts) : catalog;
   const apiKey = await localApiKey(state, secret, databaseUrl, Date.now());
+  const variables = { OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience, CAUSEWAY_SECRET: secret, ...engines };
+  const spec = { port, variables: { ...variables, ...plan.variables }, databaseUrl, configFile: plan.wranglerConfig };
+  const runWorker = () => startWorker(supervisor, state, spec, print);
   const worker = async () => {
     await fillKv(supervisor, state, {
       catalog: JSON.stringify(served),
       [apiKey.kvKey]: JSON.stringify(apiKey.record),
     });
-    const variables = { OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience, CAUSEWAY_SECRET: secret, ...engines };
-    const { url, trouble } = await startWorker(supervisor, state, port, variables, databaseUrl, print);
+    const { url, trouble } = await runWorker();
     return { value: url, text: trouble === null ? url : `${url} (${trouble})` };
   };
   const gateway = await step(print, "worker", worker())();
@@ -134,13 +150,18 @@ async function bringUp(plan: Plan): Promise<{ stack: StackFile; keys: IssuerKeys
     hosts,
     pid: process.pid,
   };
-  return { stack, keys };
+  return { stack, keys, parts: { worker: handle(supervisor, "worker", runWorker), postgres } };
 }
 
-async function openDatabase({ wanted, supervisor, state }: Plan): Promise<{ value: string; text: string }> {
-  if (wanted.databaseUrl !== null) return { value: wanted.databaseUrl, text: "yours, by --database-url" };
+type Database = { readonly databaseUrl: string; readonly postgres: Handle | null };
+
+async function openDatabase({ wanted, supervisor, state }: Plan): Promise<{ value: Database; text: string }> {
+  const { databaseUrl } = wanted;
+  if (databaseUrl !== null) return { value: { databaseUrl, postgres: null }, text: "yours, by --database-url" };
   const port = await portNear(POSTGRES_PORT);
-  return { value: await startPostgres(supervisor, state, port), text: whereText(POSTGRES_PORT, port) };
+  const run = () => startPostgres(supervisor, state, port);
+  const value = { databaseUrl: await run(), postgres: handle(supervisor, "postgres", run) };
+  return { value, text: whereText(POSTGRES_PORT, port) };
 }
 
 async function migrated(databaseUrl: string): Promise<{ value: undefined; text: string }> {

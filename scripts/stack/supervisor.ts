@@ -42,6 +42,8 @@ export class Supervisor {
   readonly #state: StateDir;
   readonly #book: PidBook;
   readonly #running = new Map<number, { part: Part; stopSignal: "SIGTERM" | "SIGINT" }>();
+  /** Parts that are being ended on purpose, by pid. */
+  readonly #unwanted = new Set<number>();
   readonly #crash = Promise.withResolvers<PartFailure>();
   readonly #stopping = new AbortController();
 
@@ -59,19 +61,21 @@ export class Supervisor {
   launch(spec: PartSpec): Part {
     const part = this.#spawn(spec);
     void part.ended.then((ended) => {
-      if (!this.#stopping.signal.aborted) this.#crash.resolve(ended);
+      if (!this.#stopping.signal.aborted && !this.#unwanted.has(part.pid)) this.#crash.resolve(ended);
     });
     return part;
   }
 
   /**
-   * Watches a part that answers, until it is stopped. Its silence is a crash of the stack.
+   * Watches a part that answers, until it ends. Its silence is a crash of the stack.
    *
    * @param probe asks the part something, within the signal's time; what it throws counts as no answer
    * @param question what is asked, for the message
    */
   watch(part: Part, rhythm: Rhythm, question: string, probe: (signal: AbortSignal) => Promise<unknown>): void {
-    void fallsSilent(probe, rhythm, this.#stopping.signal).then((silent) => {
+    const over = new AbortController();
+    void part.ended.then(() => over.abort());
+    void fallsSilent(probe, rhythm, AbortSignal.any([this.#stopping.signal, over.signal])).then((silent) => {
       if (!silent) return;
       const times = `${question} failed ${rhythm.failures} times in a row, with ${rhythm.limitMs / 1_000} s each`;
       this.#crash.resolve(new PartSilent(part, `does not answer any more: ${times}`));
@@ -118,6 +122,26 @@ export class Supervisor {
       if (!(await this.#end(part))) stuck.push(part.name);
     }
     return stuck;
+  }
+
+  /** The part of this name that runs. @throws Error when there is none */
+  part(name: string): Part {
+    for (const { part } of this.#running.values()) if (part.name === name) return part;
+    throw new Error(`no part named ${name} runs`);
+  }
+
+  /**
+   * Ends one part on purpose, with its whole group, and returns when nothing of it lives: no crash of the stack.
+   *
+   * @param how "kill" is SIGKILL at once, as a machine that fails would have it
+   */
+  async end(name: string, how: "ask" | "kill"): Promise<void> {
+    const part = this.part(name);
+    this.#unwanted.add(part.pid);
+    if (how === "kill") process.kill(-part.pid, "SIGKILL");
+    if (!(await this.#end(part))) throw new Error(`${part.name} could not be ended`);
+    await part.ended;
+    this.#unwanted.delete(part.pid);
   }
 
   #spawn(spec: PartSpec): Part {

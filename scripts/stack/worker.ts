@@ -26,19 +26,25 @@ export async function fillKv(supervisor: Supervisor, state: StateDir, values: Re
   rmSync(file, { force: true });
 }
 
+export type WorkerSpec = {
+  readonly port: number;
+  /** The Worker's variables and secrets; they go by file, so that no process listing shows them. */
+  readonly variables: Readonly<Record<string, string>>;
+  readonly databaseUrl: string;
+  /** Another wrangler configuration than the repository's; null for that one. */
+  readonly configFile: string | null;
+};
+
 /**
  * Starts the gateway, waits until it answers, and from then on watches that it goes on answering.
  *
- * @param variables the Worker's variables and secrets; they go by file, so that no process listing shows them
  * @param print is told when edited sources do not build
  * @returns its base URL, and null or what `/health` says while nothing can be served
  */
 export async function startWorker(
   supervisor: Supervisor,
   state: StateDir,
-  port: number,
-  variables: Readonly<Record<string, string>>,
-  databaseUrl: string,
+  { port, variables, databaseUrl, configFile }: WorkerSpec,
   print: Print,
 ): Promise<{ url: string; trouble: string | null }> {
   const envFile = join(state.root, "worker.env");
@@ -46,7 +52,8 @@ export async function startWorker(
   const args = ["dev", "--port", String(port), "--ip", "127.0.0.1", "--inspector-port", "0"];
   const where = ["--persist-to", state.wrangler, "--env-file", envFile, "--show-interactive-dev-session=false"];
   const database = { CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_HYPERDRIVE: databaseUrl };
-  const spec = wrangler(state, "worker", [...args, ...where], database);
+  const config = configFile === null ? [] : ["--config", configFile];
+  const spec = wrangler(state, "worker", [...args, ...where, ...config], database);
   const part = supervisor.launch({ ...spec, noise: PROBE_LINES });
   const url = `http://127.0.0.1:${port}`;
   await supervisor.ready(part, READY_LIMIT_MS, () => healthStatus(url));
