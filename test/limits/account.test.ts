@@ -131,15 +131,6 @@ describe("a refusal", () => {
         before: 2,
         violated: { name: "rph", unit: "requests" },
       },
-      {
-        name: "the limit that no waiting helps against, before others",
-        changed: {
-          limits: [
-            { ...RPH, max: 2 },
-            { ...TPM, max: 5 },
-          ],
-          cost: costing(0),
-        },
         before: 2,
         violated: { name: "rph", unit: "requests" },
       },
