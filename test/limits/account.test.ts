@@ -131,9 +131,6 @@ describe("a refusal", () => {
         before: 2,
         violated: { name: "rph", unit: "requests" },
       },
-        before: 2,
-        violated: { name: "rph", unit: "requests" },
-      },
     ],
   )("names what refused: $name", ({ changed, before, violated }) => {
     const { decisions } = run(changed, Array<number>(before + 1).fill(START_MS));
