@@ -1,6 +1,6 @@
 /**
- * Lets go of what has been kept long enough, and makes room for what is to come. Content and addresses are cleared a
- * day at a time, once; days of which rows came late are cleared again.
+ * Lets go of what has been kept long enough, and makes room for what is to come. Content and addresses are cleared
+ * day by day, once; hours to which rows came late are cleared again.
  */
 import { forgetRuns, readLeft } from "#src/postgres/job-runs.ts";
 import {
@@ -8,11 +8,11 @@ import {
   dropPartitions,
   ensurePartitions,
   forgetDeadLetters,
-  readLateDays,
+  readHoursToClear,
   type Unit,
 } from "#src/postgres/retention.ts";
 import type { Session } from "#src/postgres/session.ts";
-import { DAY_MS, dayOf, HOUR_MS, MINUTE_MS, startOfDayMs, startOfMonth } from "./calendar.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS, startOfDayMs, startOfMonth } from "./calendar.ts";
 import type { Job, JobWorld, Outcome } from "./job.ts";
 
 const CONTENT_DAYS = 30;
@@ -63,20 +63,21 @@ function lastAhead(unit: Unit, nowMs: number): Date {
   return unit === "month" ? startOfMonth(nowMs, MONTHS_AHEAD) : startOfMonth(nowMs, 12);
 }
 
-/** Clears whole days that ended long enough ago: those that were not cleared before, and those with late rows. */
+/** Clears whole days that ended long enough ago: hours that were not cleared before, and those that got late rows. */
 async function clearOld(session: Session, nowMs: number): Promise<Record<string, unknown>> {
   const beforeMs = startOfDayMs(nowMs - CONTENT_DAYS * DAY_MS);
-  const before = await readLeft(session, retention.name, "cleared_before");
+  const cleared = await readLeft(session, retention.name, "cleared_before");
   const since = await readLeft(session, retention.name, "as_of");
-  const oldestMs = startOfDayMs(nowMs - INFERENCE_DAYS * DAY_MS);
-  const { asOf, days } = await readLateDays(session, since, new Date(beforeMs));
-  const fromMs = before === null ? oldestMs : Math.max(oldestMs, Date.parse(before));
-  const due = new Set(days.map((day) => Date.parse(day)).filter((dayMs) => dayMs >= oldestMs));
-  for (let dayMs = fromMs; dayMs < beforeMs; dayMs += DAY_MS) due.add(dayMs);
+  const { asOf, hours } = await readHoursToClear(session, new Date(beforeMs), cleared, since);
   let rows = 0;
-  for (const dayMs of [...due].sort((one, other) => one - other)) {
-    for (let atMs = dayMs; atMs < dayMs + DAY_MS; atMs += CLEAR_AT_ONCE_MS)
+  for (const hourMs of hours) {
+    for (let atMs = hourMs; atMs < hourMs + HOUR_MS; atMs += CLEAR_AT_ONCE_MS)
       rows += await clearContent(session, new Date(atMs), new Date(atMs + CLEAR_AT_ONCE_MS));
   }
-  return { as_of: asOf, cleared_before: dayOf(beforeMs), days_cleared: due.size, rows_cleared: rows };
+  return {
+    as_of: asOf,
+    cleared_before: new Date(beforeMs).toISOString(),
+    hours_cleared: hours.length,
+    rows_cleared: rows,
+  };
 }

@@ -13,14 +13,14 @@ const RUN_WITHIN_MS = 12 * 60_000;
 const CATCH_UP_WITHIN_MS = 8 * 60_000;
 /** Below what a pool in between allows (60 s). A week of requests is sorted by one statement. */
 const STATEMENT_WITHIN_MS = 55_000;
-/** Another job's run is waited for this long, the rest of it by whoever asks again. */
-const LOCK_WITHIN_MS = 5_000;
 /** A reason is for reading. */
 const LONGEST_REASON = 500;
 
 /** What running needs of the outside; the session is added per run. */
 export type Surroundings = Omit<JobWorld, "session"> & {
   readonly connect: <T>(work: (session: Session) => Promise<T>, bounds: Bounds) => Promise<T>;
+  /** How long another job's run is waited for. */
+  readonly lockWithinMs: number;
 };
 
 export type Ran =
@@ -63,9 +63,12 @@ export function runDue(job: Job, surroundings: Surroundings): Promise<Ran> {
 }
 
 /** A connection for the lock and one for the work: the lock is a transaction, and the work has its own. */
-async function underLock({ connect }: Surroundings, work: (session: Session) => Promise<Ran>): Promise<Ran> {
+async function underLock(
+  { connect, lockWithinMs }: Surroundings,
+  work: (session: Session) => Promise<Ran>,
+): Promise<Ran> {
   const bounds = { withinMs: RUN_WITHIN_MS, statementWithinMs: STATEMENT_WITHIN_MS };
-  const ran = await connect((session) => alone(session, LOCK_WITHIN_MS, () => connect(work, bounds)), bounds);
+  const ran = await connect((session) => alone(session, lockWithinMs, () => connect(work, bounds)), bounds);
   return ran ?? { kind: "busy" };
 }
 

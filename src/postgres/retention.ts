@@ -30,28 +30,33 @@ export async function dropPartitions(session: Session, table: string, before: Da
   return rows[0]?.dropped ?? [];
 }
 
-const OLD_NEWS = `
+const TO_CLEAR = `
   SELECT
     to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "asOf",
-    coalesce(array_agg(DISTINCT (minute AT TIME ZONE 'UTC')::date::text), '{}') AS days
+    coalesce(array_agg(DISTINCT extract(epoch FROM date_trunc('hour', minute))::double precision * 1000), '{}') AS hours
   FROM usage_minute
-  WHERE minute < $2 AND changed_at >= coalesce($1::timestamptz, '-infinity') - ${CHANGES_OVERLAP}`;
+  WHERE minute < $1
+    AND (minute >= coalesce($2::timestamptz, '-infinity')
+      OR changed_at >= coalesce($3::timestamptz, '-infinity') - ${CHANGES_OVERLAP})`;
 
-const newsRow = z.object({ asOf: z.iso.datetime({ precision: 6 }), days: z.array(z.string()) });
+const toClearRow = z.object({ asOf: z.iso.datetime({ precision: 6 }), hours: z.array(z.number()) });
 
 /**
- * Days before a time whose rows came late: after a look before, or ever.
+ * The hours before a time whose requests have not been cleared yet, as far as there were any.
  *
- * @param since what a look before said; null for all days
+ * @param cleared up to when they were; null: not at all
+ * @param since what the look before said: hours to which rows came later than that are among them, cleared or not
+ * @returns starts of hours, ms since the epoch, oldest first
  */
-export async function readLateDays(
+export async function readHoursToClear(
   session: Session,
-  since: string | null,
   before: Date,
-): Promise<{ asOf: string; days: string[] }> {
-  const { rows } = await session.query(OLD_NEWS, [since, before]);
-  const { asOf, days } = newsRow.parse(rows[0]);
-  return { asOf, days: days.sort() };
+  cleared: string | null,
+  since: string | null,
+): Promise<{ asOf: string; hours: number[] }> {
+  const { rows } = await session.query(TO_CLEAR, [before, cleared, since]);
+  const { asOf, hours } = toClearRow.parse(rows[0]);
+  return { asOf, hours: hours.sort((one, other) => one - other) };
 }
 
 const CLEAR = `
