@@ -9,18 +9,21 @@ import type { Cost, Standing } from "./windows.ts";
 /** The draft has no unit for tokens and money; these are ours. Requests are its default. */
 const QUOTA_UNIT: Record<keyof Cost, string> = { requests: "", tokens: `;qu="tokens"`, micros: `;qu="usd-micros"` };
 
+/** A structured field's integer has 15 digits at most (RFC 9651, 3.3.1). A limit beyond that is none. */
+const LARGEST = 999_999_999_999_999;
+
 /** Headers for any answer to a caller whose standing is known. */
 export function rateLimitHeaders({ windows, slots }: Standings): Record<string, string> {
   if (windows.length === 0) return {};
   const policies = [
     ...windows.map(
-      ({ limit: { name, max, unit, windowMs } }) => `"${name}";q=${max}${QUOTA_UNIT[unit]};w=${windowMs / 1000}`,
+      ({ limit: { name, max, unit, windowMs } }) => `"${name}";q=${units(max)}${QUOTA_UNIT[unit]};w=${windowMs / 1000}`,
     ),
-    ...slots.map(({ slot: { name, max } }) => `"${name}";q=${max};qu="concurrent-requests"`),
+    ...slots.map(({ slot: { name, max } }) => `"${name}";q=${units(max)};qu="concurrent-requests"`),
   ];
   const standings = [
-    ...windows.map(({ limit, remaining, resetMs }) => `"${limit.name}";r=${remaining};t=${seconds(resetMs)}`),
-    ...slots.map(({ slot, remaining }) => `"${slot.name}";r=${remaining}`),
+    ...windows.map(({ limit, remaining, resetMs }) => `"${limit.name}";r=${units(remaining)};t=${seconds(resetMs)}`),
+    ...slots.map(({ slot, remaining }) => `"${slot.name}";r=${units(remaining)}`),
   ];
   return {
     "ratelimit-policy": policies.join(", "),
@@ -38,6 +41,10 @@ function openAiHeaders(windows: readonly Standing[], unit: "requests" | "tokens"
     [`x-ratelimit-remaining-${unit}`]: String(shortest.remaining),
     [`x-ratelimit-reset-${unit}`]: `${seconds(shortest.resetMs)}s`,
   };
+}
+
+function units(count: number): number {
+  return Math.min(count, LARGEST);
 }
 
 function seconds(ms: number): number {
