@@ -3,9 +3,9 @@ import { inSession, type Session } from "#src/postgres/session.ts";
 import { Problem } from "#src/problem.ts";
 import type { KnownCall } from "./call.ts";
 
-/** With the rest of the request, less than a second. */
-const CONNECT_WITHIN_MS = 800;
-const ANSWER_WITHIN_MS = 800;
+/** With a goodbye that nobody hears and the rest of the request, less than a second. */
+const CONNECT_WITHIN_MS = 700;
+const ANSWER_WITHIN_MS = 700;
 const RETRY_AFTER_S = 5;
 /** SQLSTATE classes of statements that are wrong: 22 data, 23 integrity, 42 syntax or access. Not the database's state. */
 const OUR_FAULT = /^(22|23|42)/;

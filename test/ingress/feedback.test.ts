@@ -1,5 +1,6 @@
 import { createExecutionContext, runInDurableObject, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import fc from "fast-check";
 import { v7 as uuidv7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
@@ -257,6 +258,35 @@ describe("what is wrong is refused, with the field's name, before anything is lo
     const response = await askWith({ HYPERDRIVE: { connectionString: CLOSED_PORT } }, body);
     expect(await response.json()).toMatchObject({ error: { code, param } });
   });
+});
+
+test("nothing that a caller can write into a body is the gateway's failure", async () => {
+  const sub = freshName();
+  const hostile = fc.oneof(
+    fc.jsonValue(),
+    fc.uuid(),
+    fc.uuid({ version: 7 }),
+    fc.string({ unit: "binary", maxLength: 40 }),
+    fc.constantFrom("'; DROP TABLE feedback; --", "\0", "\ud800", "urn:uuid:", 1e308, -0, 2 ** 53, "1e5"),
+  );
+  const field = fc.constantFrom("request_id", "satisfaction", "accuracy", "comment", "nonsense", "__proto__");
+  // One field is hostile and the rest is right, or what is wrong elsewhere would hide it.
+  const likely = fc.tuple(field, hostile).map(([name, value]) => {
+    return { request_id: idOfAge(HOUR_MS), satisfaction: 5, [name]: value };
+  });
+  const body = fc.oneof(
+    fc.dictionary(field, hostile).map((document) => JSON.stringify(document)),
+    likely.map((document) => JSON.stringify(document)),
+    fc.string({ unit: "binary" }),
+  );
+  await fc.assert(
+    fc.asyncProperty(body, async (text) => {
+      const response = await give(sub, text);
+      await response.arrayBuffer();
+      expect([400, 404]).toContain(response.status);
+    }),
+    { numRuns: 150 },
+  );
 });
 
 const CLOSED_PORT = "postgres://nobody:top-secret@127.0.0.1:1/none";

@@ -398,34 +398,35 @@ describe("a wrong query is refused, with the parameter's name", () => {
 });
 
 test("nothing that a caller can write into a parameter is the gateway's failure", async () => {
-  const hostile = fc.oneof(
+  const text = fc.oneof(
     fc.string({ unit: "binary", maxLength: 60 }),
-    fc.constantFrom(
-      "' OR '1'='1",
-      "'; DROP TABLE usage_minute; --",
-      "\0",
-      "%00",
-      "NaN",
-      "-0",
-      "1e309",
-      "<%= 7 %>",
-      "../..",
-      "[]",
-    ),
-    fc.constantFrom("2026-11-21T25:00:00Z", "2999-12-31T23:59:59.999-23:59", "2000-01-01T00:00:00+23:59", "infinity"),
-    fc.json().map((text) => Buffer.from(text).toString("base64url")),
-    fc
-      .array(fc.string({ unit: "binary", maxLength: 10 }), { minLength: 1, maxLength: 3 })
-      .map((labels) => Buffer.from(JSON.stringify(labels)).toString("base64url")),
+    fc.constantFrom("'; DROP TABLE usage_minute; --", "\0", "a\0b", "\ud800", "%00", "NaN", "1e309", "[]"),
   );
-  const name = fc.constantFrom("from", "to", "group_by", "limit", "cursor", "nonsense");
+  const time = fc.oneof(
+    fc.constantFrom("2999-12-31T23:59:59.999-23:59", "2000-01-01T00:00:00+23:59", "2026-11-21T25:00:00Z", "infinity"),
+    fc.date({ noInvalidDate: true }).map((date) => date.toJSON()),
+    fc.date({ noInvalidDate: true }).map((date) => date.toJSON().slice(0, -14)),
+  );
+  const encoded = (position: unknown): string => Buffer.from(JSON.stringify(position)).toString("base64url");
+  const one = (name: string, value: fc.Arbitrary<string>) => value.map((hostile) => ({ [name]: hostile }));
+  // One parameter is hostile and the rest is right, or what is wrong elsewhere would hide it.
+  const query = fc.oneof(
+    one("from", fc.oneof(text, time)),
+    one("to", fc.oneof(text, time)),
+    one("group_by", text),
+    one("limit", text),
+    one("cursor", fc.oneof(text, fc.jsonValue().map(encoded))),
+    text.map((label) => ({ group_by: "model", cursor: encoded([label]) })),
+    fc.tuple(text, text).map(([day, model]) => ({ group_by: "day,model", cursor: encoded([day, model]) })),
+    fc.tuple(text, text).map(([name, value]) => ({ [name]: value })),
+  );
   await fc.assert(
-    fc.asyncProperty(fc.dictionary(name, hostile, { minKeys: 1 }), async (query) => {
-      const response = await gateway.ask(`/v1/usage?${new URLSearchParams(query)}`);
+    fc.asyncProperty(query, async (asked) => {
+      const response = await gateway.ask(`/v1/usage?${new URLSearchParams(asked)}`);
       await response.arrayBuffer();
       expect([200, 400]).toContain(response.status);
     }),
-    { numRuns: 150 },
+    { numRuns: 200 },
   );
 });
 
