@@ -38,7 +38,7 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   const asked = questionOf(route, document);
   const model = servingModel(call, asked);
   const tier = tierOf(call);
-  const question = withinCaps(asked, tier, model);
+  const question = withinCaps(asked, bytes, tier, model);
   const cacheable = cacheability(model, question.body, call.request.headers.get("cache-control")) === "cacheable";
   const reservation = reservationOf(question, bytes);
   const draft = draftOf(call, question, model, reservation, cacheable ? "miss" : "bypass");
@@ -64,7 +64,9 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
 /** What a request may spend at most, as far as can be told: host time is added when it is known. */
 function worstCost({ promptTokens, completionTokens }: Reservation, { price }: Model): Cost {
   const spent = { promptTokens, completionTokens, cachedTokens: null, hostMs: 0 };
-  return { requests: 1, tokens: promptTokens + completionTokens, micros: costMicros(price, spent, null) ?? 0 };
+  // Which host it will be, and what that one costs, is not known yet.
+  const known = price === undefined ? undefined : { ...price, hostTime: false };
+  return { requests: 1, tokens: promptTokens + completionTokens, micros: costMicros(known, spent, null) ?? 0 };
 }
 
 /** Where the answer may be kept, for whom, and what is kept there already. */

@@ -12,17 +12,24 @@ import { leastTokens, likelyTokens } from "./estimate.ts";
 /** What an answer is reserved where neither the caller nor the tier bounds it. Corrected when it settles. */
 const UNBOUNDED_RESERVE = 1_024;
 
+/**
+ * The part of a model's context that an answer may fill where the prompt alone seems to fill it: prompts are estimated,
+ * and an engine's exact refusal helps a caller more than an answer of one word.
+ */
+const LEAST_ROOM = 1 / 16;
+
 /** Tokens that a request is charged until it is known what it cost. */
 export type Reservation = { readonly promptTokens: number; readonly completionTokens: number };
 
 /**
  * The question within the tier's caps.
  *
+ * @param bodyBytes of the document as it came in
  * @throws Problem `invalid_value`, `unsupported_value` or `context_length_exceeded`, with `param` naming the field
  */
-export function withinCaps(question: Question, tier: Tier, model: Model): Question {
+export function withinCaps(question: Question, bodyBytes: number, tier: Tier, model: Model): Question {
   refuseFields(question.body, tier);
-  const body = question.route === "embeddings" ? question.body : capped(question.body, tier);
+  const body = question.route === "embeddings" ? question.body : capped(question.body, bodyBytes, tier, model);
   refuseLength(question, body, model);
   return body === question.body ? question : { ...question, body };
 }
@@ -44,7 +51,7 @@ function refuseFields(body: JsonObject, { allowFields }: Tier): void {
   }
 }
 
-function capped(body: JsonObject, { maxTokens, maxN, over }: Tier): JsonObject {
+function capped(body: JsonObject, bodyBytes: number, { maxTokens, maxN, over }: Tier, { context }: Model): JsonObject {
   const changed: Record<string, unknown> = {};
   const n = numberOf(body.n);
   if (maxN !== undefined && n !== undefined && n > maxN) {
@@ -61,22 +68,31 @@ function capped(body: JsonObject, { maxTokens, maxN, over }: Tier): JsonObject {
     }
     changed[param] = maxTokens;
   }
-  // Without a bound of its own an answer is held to the tier's: so nothing can exceed what was reserved.
-  if (maxTokensOf(body) === undefined) changed.max_tokens = maxTokens;
+  // Without a bound of its own an answer is held to the tier's: so nothing can exceed what was reserved. Engines refuse
+  // a bound that does not fit the context beside the prompt, and this one the caller did not name.
+  if (maxTokensOf(body) === undefined) changed.max_tokens = Math.min(maxTokens, roomIn(context, body, bodyBytes));
   return { ...body, ...changed };
 }
 
+/** What a context probably holds beside the prompt. */
+function roomIn(context: number | undefined, body: JsonObject, bodyBytes: number): number {
+  if (context === undefined) return Number.POSITIVE_INFINITY;
+  return Math.ceil(Math.max(context - likelyTokens(body, bodyBytes), context * LEAST_ROOM));
+}
+
 /** In OpenAI's words; hosts say it too, to the token, of what this cannot tell. */
-function refuseLength({ route }: Question, body: JsonObject, { context }: Model): void {
+function refuseLength({ route, body: asked }: Question, body: JsonObject, { context }: Model): void {
   if (context === undefined) return;
-  const completion = route === "embeddings" ? 0 : (maxTokensOf(body) ?? 1);
+  // A bound that the caller did not name is none that can be too large.
+  const bound = maxTokensOf(asked) === undefined ? 1 : (maxTokensOf(body) ?? 1);
+  const completion = route === "embeddings" ? 0 : bound;
   const prompt = leastTokens(body, context - completion);
   if (prompt + completion <= context) return;
   const param = route === "chat" ? "messages" : route === "completions" ? "prompt" : "input";
-  const asked = `${prompt} in the ${param}, ${completion} in the completion`;
+  const parts = `${prompt} in the ${param}, ${completion} in the completion`;
   const message =
     `This model's maximum context length is ${context} tokens. However, you requested at least ${prompt + completion} tokens ` +
-    `(${asked}). Please reduce the length of the ${param} or completion.`;
+    `(${parts}). Please reduce the length of the ${param} or completion.`;
   throw new Problem("context_length_exceeded", { param, message });
 }
 

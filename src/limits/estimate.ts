@@ -8,8 +8,8 @@ import type { JsonObject } from "#src/json.ts";
 const BYTES_PER_TOKEN = 4;
 /** What vision encoders make of one image: 576 (LLaVA) to some thousands (Qwen2-VL). */
 const TOKENS_PER_IMAGE = 1_024;
-/** The longest run without a blank that a tokenizer is taken to have as one token. */
-const LONGEST_TOKEN = 32;
+/** The longest token without a blank, in characters: rows of one sign (`----`), in vocabularies like that of Llama 3. */
+const LONGEST_TOKEN = 128;
 
 /**
  * Prompt tokens as they will probably be counted.
@@ -57,19 +57,22 @@ function leastOf(texts: readonly string[], enough: number): number {
   return tokens;
 }
 
+/** The text of each message. Its parts are joined, because some chat templates put nothing between them. */
 function textsOf(body: JsonObject): string[] {
-  const { messages } = body;
-  const plain = Array.isArray(messages) ? messages.map((message) => (isObject(message) ? message.content : null)) : [];
-  const parts = partsOf(body).map(({ text }) => text);
-  return [...plain, ...parts].filter((text) => typeof text === "string");
+  return contentsOf(body).map((content) => {
+    if (!Array.isArray(content)) return typeof content === "string" ? content : "";
+    const texts = content.filter(isObject).map(({ text }) => text);
+    return texts.filter((text) => typeof text === "string").join("");
+  });
 }
 
 /** The parts of messages whose content is a list. */
-function partsOf({ messages }: JsonObject): JsonObject[] {
-  if (!Array.isArray(messages)) return [];
-  return messages.flatMap((message) =>
-    isObject(message) && Array.isArray(message.content) ? message.content.filter(isObject) : [],
-  );
+function partsOf(body: JsonObject): JsonObject[] {
+  return contentsOf(body).flatMap((content) => (Array.isArray(content) ? content.filter(isObject) : []));
+}
+
+function contentsOf({ messages }: JsonObject): unknown[] {
+  return Array.isArray(messages) ? messages.filter(isObject).map(({ content }) => content) : [];
 }
 
 function isObject(value: unknown): value is JsonObject {
