@@ -7,6 +7,7 @@ import { issueKey, listKeys, revokeKey, rotateKey } from "./admin/api-keys.ts";
 import { auditPage } from "./admin/audit.ts";
 import { fleetPage } from "./admin/fleet.ts";
 import { purgeKeys } from "./admin/issuer-keys.ts";
+import { listJobs, runJob } from "./admin/jobs.ts";
 import { everybodysUsage } from "./admin/usage.ts";
 import type { Env } from "./env.ts";
 import { conduct, type RouteEntry } from "./ingress/conduct.ts";
@@ -50,6 +51,8 @@ export const ROUTES: readonly RouteEntry[] = [
   { method: "GET", path: "/admin/fleet", need: "admin", answer: fleetPage },
   { method: "GET", path: "/admin/audit", need: "admin", answer: auditPage },
   { method: "GET", path: "/admin/usage", need: "admin", answer: everybodysUsage },
+  { method: "GET", path: "/admin/jobs", need: "admin", answer: listJobs },
+  { method: "POST", path: "/admin/jobs/:parameter", need: "admin", answer: runJob },
   { method: "DELETE", path: "/admin/issuer-keys", need: "admin", answer: purgeKeys },
   { method: "GET", path: "/admin/keys", need: "admin", answer: listKeys },
   { method: "POST", path: "/admin/keys", need: "admin", answer: issueKey },

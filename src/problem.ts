@@ -43,12 +43,14 @@ const PROBLEMS = {
     message: "There is no request of yours of this id.",
   },
   key_not_found: { status: 404, type: "invalid_request_error", message: "There is no API key of this id." },
+  job_not_found: { status: 404, type: "invalid_request_error", message: "There is no job of this name." },
   method_not_allowed: { status: 405, type: "invalid_request_error", message: "This path does not take this method." },
   key_not_active: {
     status: 409,
     type: "invalid_request_error",
     message: "The API key was revoked or rotated, or has expired.",
   },
+  job_running: { status: 409, type: "invalid_request_error", message: "A job is running, and they run one at a time." },
   request_too_large: { status: 413, type: "invalid_request_error", message: "The body is too large." },
   unsupported_media_type: {
     status: 415,
@@ -68,6 +70,7 @@ const PROBLEMS = {
     type: "server_error",
     message: "The gateway failed. The request id names the record.",
   },
+  job_failed: { status: 500, type: "server_error", message: "The job failed." },
   upstream_error: { status: 502, type: "server_error", message: "The host that serves this model failed." },
   upstream_refused: { status: 502, type: "server_error", message: "The host refused the gateway's own credential." },
   misconfigured: {

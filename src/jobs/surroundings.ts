@@ -10,7 +10,7 @@ import { within } from "#src/within.ts";
 import type { Surroundings } from "./run.ts";
 
 /** What takes longer is asked for again: by the next minute's cron, or by a person who is told. */
-const LOCK_WITHIN_MS = 5_000;
+const LOCK_WITHIN_MS = 2_000;
 const ACCOUNT_WITHIN_MS = 5_000;
 const EXPOSITION_WITHIN_MS = 10_000;
 /** vLLM's is 100 KB with a few models. */

@@ -168,6 +168,13 @@ const TABLE: Record<string, Row> = {
   "GET /admin/usage": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/fleet": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/audit": { asks: {}, may: ADMINS, owned: "by nobody" },
+  "GET /admin/jobs": { asks: {}, may: ADMINS, owned: "by nobody" },
+  // There is none of this name: what running one does is no matter here.
+  "POST /admin/jobs/:parameter": {
+    asks: { path: "/admin/jobs/none", method: "POST" },
+    may: ADMINS,
+    owned: "by nobody",
+  },
   "DELETE /admin/issuer-keys": { asks: { method: "DELETE" }, may: ADMINS, owned: "by nobody" },
   "GET /admin/keys": { asks: {}, may: ADMINS, owned: "by nobody" },
   // Wrong on purpose, where it would leave something behind: it is refused behind the door.

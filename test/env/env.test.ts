@@ -25,6 +25,7 @@ describe("named when missing or wrong", () => {
     { name: "no accounts", changed: { ACCOUNT: undefined }, fields: ["ACCOUNT"] },
     { name: "KV for the fleet", changed: { FLEET: env.KV }, fields: ["FLEET"] },
     { name: "no queue", changed: { USAGE: null }, fields: ["USAGE"] },
+    { name: "no queue of jobs", changed: { JOBS: undefined }, fields: ["JOBS"] },
     { name: "no database", changed: { HYPERDRIVE: undefined }, fields: ["HYPERDRIVE"] },
     { name: "two at once", changed: { KV: undefined, OIDC_AUDIENCE: undefined }, fields: ["OIDC_AUDIENCE", "KV"] },
   ])("$name", ({ changed, fields }) => {
