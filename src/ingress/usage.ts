@@ -1,7 +1,8 @@
 /**
  * `GET /v1/usage`: what the caller itself has used, by account and never by name alone, because two issuers may each have
- * a user of one name. It is as fresh as the ledger: what is in there is in the answer (`postgres/usage-sources.ts`); an
- * answer that was given a moment ago is on its way there for a second or two. Costs nothing and counts against no limit.
+ * a user of one name. Today and yesterday (UTC) are read from `usage_minute`, which is written with the ledger's own rows,
+ * and older days from `usage_day`, which a job makes of it every few minutes: so the answer is as fresh as the ledger, which
+ * has a request a second or two after its answer. Costs nothing and counts against no limit.
  */
 import { readUsage, type UsageLabels, type UsageSums } from "#src/postgres/usage-rows.ts";
 import { usageSources } from "#src/postgres/usage-sources.ts";
