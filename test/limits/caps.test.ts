@@ -280,7 +280,10 @@ describe("what cannot fit the context", () => {
   });
 
   test("nobody is refused for a bound that he did not name", () => {
-    for (const maxTokens of [1, 64, 1_000_000]) expect(refusal("chat", {}, { maxTokens }, 64)).toBeNull();
+    for (const maxTokens of [1, 64, 1_000_000]) {
+      expect(refusal("chat", {}, { maxTokens }, 64)).toBeNull();
+      expect(refusal("completions", { prompt: words(63) }, { maxTokens }, 64)).toBeNull();
+    }
   });
 });
 
