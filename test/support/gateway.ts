@@ -5,6 +5,7 @@
 import { env, exports } from "cloudflare:workers";
 import { vi } from "vitest";
 import { CATALOG_KEY } from "#src/catalog/load.ts";
+import type { JsonObject } from "#src/json.ts";
 import { AUDIENCE, type TestIssuer, testIssuer } from "./issuer.ts";
 
 const WIDE = { rpm: 1_000, rph: 10_000, rpd: 100_000, tpm: 1_000_000, concurrency: 100, share: 1 };
@@ -27,6 +28,26 @@ const ANSWER = {
   usage: { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 },
 };
 
+/** The host's part of a conversation. */
+export type Host = (body: JsonObject) => Response | Promise<Response>;
+
+/** The same answer whole or, where it is asked for, as a stream. */
+export const answering: Host = (body) => {
+  if (body.stream !== true) return Response.json(ANSWER);
+  return streamed([
+    { choices: [{ index: 0, delta: { role: "assistant", content: "hello" }, finish_reason: null }] },
+    { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] },
+    { choices: [], usage: ANSWER.usage },
+  ]);
+};
+
+/** A whole event stream. */
+export function streamed(documents: readonly object[]): Response {
+  const events = [...documents.map((document) => JSON.stringify(document)), "[DONE]"];
+  const text = events.map((data) => `data: ${data}\n\n`).join("");
+  return new Response(text, { headers: { "content-type": "text/event-stream" } });
+}
+
 export type Gateway = {
   readonly issuer: TestIssuer;
   /** A request to the Worker; with a body it is a POST of JSON. */
@@ -44,16 +65,16 @@ export type Asked = {
 };
 
 /** Puts the catalog in force and takes over `fetch`, until mocks are restored. */
-export async function startGateway(): Promise<Gateway> {
+export async function startGateway(catalog: object = CATALOG, host: Host = answering): Promise<Gateway> {
   const issuer = await testIssuer(Date.now(), env.OIDC_ISSUER);
   const asked: string[] = [];
-  await env.KV.put(CATALOG_KEY, JSON.stringify(CATALOG));
+  await env.KV.put(CATALOG_KEY, JSON.stringify(catalog));
   vi.spyOn(globalThis, "fetch").mockImplementation((input, init) => {
     const url = input instanceof Request ? input.url : String(input);
     if (!url.startsWith("http://gpu.test/")) return issuer.fetcher(input, init);
     if (url.endsWith("/health")) return Promise.resolve(new Response("ok"));
     asked.push(url);
-    return Promise.resolve(Response.json(ANSWER));
+    return Promise.resolve(host(JSON.parse(String(init?.body))));
   });
   const ask = async (path: string, { method, as = {}, body, headers = {} }: Asked = {}): Promise<Response> => {
     const sent = new Headers(headers);
