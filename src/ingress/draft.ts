@@ -5,8 +5,8 @@ import type { InferenceEvent } from "#src/usage/event.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
 import type { Question } from "./question.ts";
 
-/** W3C Trace Context, 3.2.2: version, trace id, parent id, flags. A trace id of zeros is none. */
-const TRACEPARENT = /^[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+/** W3C Trace Context, 3.2.2: version, trace id, parent id, flags, and more in versions to come. Ids of zeros are none. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?![^-])/;
 
 /** The draft that a lease carries: outcome `abandoned`, which stands if the isolate dies. */
 export function draftOf(
