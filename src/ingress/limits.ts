@@ -32,7 +32,8 @@ export function tierOf({ catalog, principal }: KnownCall): Tier {
  */
 export async function limitsPage(call: KnownCall): Promise<Response> {
   const { model } = queryOf(query, call.request.url);
-  const modelId = model === null ? null : modelOf(call, model).id;
+  // Also for a key that may use models and not list them.
+  const modelId = model === null ? null : modelOf(call, model, "own").id;
   const { windows, slots } = await standing(call, modelId).catch((cause: unknown) => {
     throw new Problem("limits_unavailable", { retryAfterS: RETRY_AFTER_S, cause });
   });

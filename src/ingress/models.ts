@@ -1,6 +1,5 @@
 /** The models a caller may name, in OpenAI's shape. Hosts and their names stay inside. */
-import { permits } from "#src/auth/policy.ts";
-import type { Scope } from "#src/auth/principal.ts";
+import { type Need, permits } from "#src/auth/policy.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { Problem, type ProblemFacts } from "#src/problem.ts";
 import type { KnownCall } from "./call.ts";
@@ -25,7 +24,7 @@ export function getModel(call: KnownCall, id: string): Response {
  *
  * @throws Problem `model_not_found`, also for one that is not open to the caller
  */
-export function modelOf({ catalog, principal }: KnownCall, name: string, scope: Scope = "models"): Model {
+export function modelOf({ catalog, principal }: KnownCall, name: string, scope: Need = "models"): Model {
   const model = catalog.models.find(({ id }) => id === name);
   // A model that is not open to the caller looks like one that is not there.
   if (model === undefined || !permits(principal, { scope, model })) {
