@@ -2,9 +2,10 @@
  * `npm run key`: API keys from the command line, by a gateway's `/admin/keys`. A key that was made goes to standard
  * output alone, so that `KEY=$(npm run --silent key -- issue …)` holds it; what is said about it goes to standard error.
  */
-import { apiKey, ask, askAll, gatewayOf } from "./key/ask.ts";
+import { ask, gatewayOf } from "./gateway/ask.ts";
+import { apiKey, askAll, KEY_ADVICE } from "./key/ask.ts";
 import { type Command, parseCommand, USAGE } from "./key/command.ts";
-import { farewell, noteOn, table } from "./key/show.ts";
+import { farewell, keyTable, noteOn } from "./key/show.ts";
 import { Refusal } from "./stack/refusal.ts";
 
 try {
@@ -20,10 +21,10 @@ async function run(command: Command): Promise<void> {
   const gateway = await gatewayOf(command, process.env);
   if (command.name === "list") {
     const keys = await askAll(gateway, command.request);
-    console.log(command.json ? JSON.stringify(keys, null, 2) : table(keys.map((key) => apiKey.parse(key))));
+    console.log(command.json ? JSON.stringify(keys, null, 2) : keyTable(keys.map((key) => apiKey.parse(key))));
     return;
   }
-  const answer = await ask(gateway, command.request);
+  const answer = await ask(gateway, command.request, { advice: KEY_ADVICE });
   if (command.json) {
     console.log(JSON.stringify(answer, null, 2));
     return;

@@ -1,6 +1,7 @@
 /** The command line of `npm run key`: text in, a command or a refusal out. Pure. What a field may hold the gateway says. */
 import { parseArgs } from "node:util";
-import { DEFAULT_OPTIONS } from "../stack/options.ts";
+import type { Request } from "../gateway/ask.ts";
+import { WHERE_USAGE, type Where, whereOf } from "../gateway/where.ts";
 import { Refusal } from "../stack/refusal.ts";
 
 export const USAGE = `npm run key -- COMMAND [flags]      API keys for machines.
@@ -15,24 +16,13 @@ export const USAGE = `npm run key -- COMMAND [flags]      API keys for machines.
   revoke ID              ends a key at once
 
   --json                 prints what the gateway answers
-  --state DIR            the state folder of the stack to use (default .causeway)
-  --gateway URL          another gateway, with an administrator's token in CAUSEWAY_ADMIN_TOKEN
+  ${WHERE_USAGE}
   --help                 this text`;
 
-export type Request = {
-  readonly method: "GET" | "POST" | "DELETE";
-  /** Below the gateway, with its query. */
-  readonly path: string;
-  readonly body: Readonly<Record<string, unknown>> | null;
-};
-
-export type Command = {
+export type Command = Where & {
   readonly name: "issue" | "list" | "rotate" | "revoke";
   readonly request: Request;
   readonly json: boolean;
-  readonly stateDir: string;
-  /** Base URL, or null for the local stack's. */
-  readonly gateway: string | null;
 };
 
 /**
@@ -47,11 +37,7 @@ export function parseCommand(args: readonly string[]): Command | null {
   const { help, json, state, gateway, ...fields } = values;
   if (help === true) return null;
   const [name, ...operands] = positionals;
-  const where = {
-    json: json === true,
-    stateDir: state ?? DEFAULT_OPTIONS.stateDir,
-    gateway: gateway === undefined ? null : gatewayFrom(gateway),
-  };
+  const where = { json: json === true, ...whereOf({ state, gateway }) };
   switch (name) {
     case "issue":
       return { name, request: issue(taken(name, fields, operands, 0)), ...where };
@@ -153,13 +139,4 @@ function numberFrom(flag: string, text: string): number {
   const number = Number(text);
   if (text.trim() === "" || !Number.isFinite(number)) throw new Refusal(2, `${flag} ${text} is no number.`);
   return number;
-}
-
-function gatewayFrom(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  const isLocal = url !== null && ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname);
-  if (url === null || !(url.protocol === "https:" || (url.protocol === "http:" && isLocal))) {
-    throw new Refusal(2, `--gateway ${text} is no https URL, and the token must not travel in the clear.`);
-  }
-  return text.replace(/\/+$/, "");
 }

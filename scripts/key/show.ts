@@ -1,21 +1,12 @@
 /** API keys as text for a person. Pure. */
+import { minute, table } from "../gateway/table.ts";
 import type { ApiKey } from "./ask.ts";
 
 const HEADINGS = ["ID", "OWNER", "STATE", "TIER", "SCOPES", "ENDS", "LAST USED", "LABEL"];
 
 /** A table of keys, one per line. */
-export function table(keys: readonly ApiKey[]): string {
-  if (keys.length === 0) return "no keys";
-  const rows = [HEADINGS, ...keys.map(cellsOf)];
-  const widths = HEADINGS.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+export function keyTable(keys: readonly ApiKey[]): string {
+  return keys.length === 0 ? "no keys" : table(HEADINGS, keys.map(cellsOf));
 }
 
 /** What is said beside a key that was made just now. */
@@ -40,9 +31,4 @@ function cellsOf(key: ApiKey): string[] {
   const ends = [expiresAt, ...(retiresAt === null ? [] : [retiresAt])].sort()[0] ?? expiresAt;
   const used = lastUsedAt === null ? "never" : minute(lastUsedAt);
   return [id, owner, state, tier, scopes.join(","), minute(ends), used, label];
-}
-
-/** ISO 8601 in UTC, to the minute. */
-function minute(date: string): string {
-  return `${date.slice(0, 16)}Z`;
 }

@@ -67,13 +67,17 @@ function outlook(
   const exhaustion = exhaustionOf(busy, available);
   const lastMs = Date.parse(days.at(-1) ?? "");
   return {
-    days: busy?.days ?? series(days, own, () => 0).length,
-    requests_per_day: shownTrend(series(days, own, ({ requests }) => requests)),
-    tokens_per_day: shownTrend(series(days, own, ({ tokens }) => tokens)),
-    busy_slots: shownTrend(series(days, shared, ({ busyMs }) => busyMs / DAY_MS)),
+    days: series(days, own, () => 0).length,
+    // By the trend, on the last day.
+    busy_slots: busy?.level ?? null,
     available_slots: available,
     exhausted_on: "inDays" in exhaustion ? dayOf(lastMs + exhaustion.inDays * DAY_MS) : null,
     reason: "unknown" in exhaustion ? exhaustion.unknown : null,
+    trends: {
+      requests_per_day: shownTrend(series(days, own, ({ requests }) => requests)),
+      tokens_per_day: shownTrend(series(days, own, ({ tokens }) => tokens)),
+      busy_slots: shownTrend(series(days, shared, ({ busyMs }) => busyMs / DAY_MS)),
+    },
   };
 }
 

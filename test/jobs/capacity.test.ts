@@ -35,8 +35,11 @@ describe("the day on which a host is full", () => {
       uptimes: [upOf(20)],
       host: {
         ...{ host: "gpu", days: 10, available_slots: 20, exhausted_on: dayAfter(10), reason: null },
-        busy_slots: { mean: 5.5, growth: 1, last: 10 },
-        tokens_per_day: { mean: 550, growth: 100, last: 1_000 },
+        busy_slots: 10,
+        trends: {
+          busy_slots: { mean: 5.5, growth: 1, last: 10 },
+          tokens_per_day: { mean: 550, growth: 100, last: 1_000 },
+        },
       },
     },
     {
@@ -85,7 +88,7 @@ describe("the day on which a host is full", () => {
       name: "counts days without a request, once there has been one",
       load: loadOf([2, 0, 0, 0, 0, 0, 0, 2]).filter(({ busyMs }) => busyMs > 0),
       uptimes: [upOf(20)],
-      host: { days: 8, busy_slots: { mean: 0.5 } },
+      host: { days: 8, trends: { busy_slots: { mean: 0.5 } } },
     },
   ])("$name", ({ load, uptimes, host }) => {
     expect(capacityOf(DAYS, load, uptimes).hosts).toMatchObject([host]);
@@ -106,12 +109,12 @@ test("a model is full when the hosts that serve it are, whoever fills them", () 
   ]);
   expect(models).toMatchObject([
     // 20 busy of 30, two more each day.
-    { model: "m", hosts: ["cpu", "gpu"], busy_slots: { last: 20, growth: 2 }, exhausted_on: dayAfter(5) },
+    { model: "m", hosts: ["cpu", "gpu"], busy_slots: 20, exhausted_on: dayAfter(5) },
     {
       model: "other",
       hosts: ["gpu"],
-      tokens_per_day: { growth: 0 },
-      busy_slots: { last: 10 },
+      trends: { tokens_per_day: { growth: 0 } },
+      busy_slots: 10,
       exhausted_on: dayAfter(10),
     },
   ]);
@@ -172,8 +175,8 @@ describe("from the database", () => {
         hosts: [
           {
             ...{ host: "box", slots: 2, up_share: 1, days: 10, reason: null },
-            requests_per_day: { mean: 5.5, growth: expect.closeTo(1, 9), last: expect.closeTo(10, 9) },
-            busy_slots: { last: expect.closeTo(1, 9) },
+            busy_slots: expect.closeTo(1, 9),
+            trends: { requests_per_day: { mean: 5.5, growth: expect.closeTo(1, 9), last: expect.closeTo(10, 9) } },
           },
         ],
       },
