@@ -65,6 +65,7 @@ export async function conduct(
   const standing = met.call === null || response.headers.has("ratelimit") ? {} : await standingHeaders(met.call);
   for (const [name, value] of Object.entries(standing)) response.headers.set(name, value);
   for (const [name, value] of Object.entries(EVERY_ANSWER)) response.headers.set(name, value);
+  response.headers.append("vary", "Authorization");
   response.headers.set("x-request-id", requestId);
   writeLogLine({ ...arrived.log, status: response.status, tookMs: Date.now() - arrivedAtMs });
   return response;
@@ -73,7 +74,6 @@ export async function conduct(
 /** Answers are one caller's own: no cache on the way may keep them, nor a browser guess their type. */
 const EVERY_ANSWER = {
   "cache-control": "private, no-store, no-transform",
-  vary: "Authorization",
   "x-content-type-options": "nosniff",
 };
 
