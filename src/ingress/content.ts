@@ -5,8 +5,10 @@ import type { Dialect } from "#src/upstream/dialect.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import type { Question } from "./question.ts";
 
-/** Of each of the two: a queue message holds 128 kB in all, and a character may take three bytes. */
+/** Characters of each of the two. */
 const LONGEST_CONTENT = 16_384;
+/** A queue message holds 128 kB in all, as JSON, where a character may take six bytes. */
+const LARGEST_CONTENT_BYTES = 56_000;
 
 /**
  * The two texts of one request.
@@ -16,7 +18,13 @@ const LONGEST_CONTENT = 16_384;
 export function contentOf({ body }: Question, answer: string): NonNullable<InferenceEvent["content"]> {
   const asked = body.messages ?? body.prompt ?? body.input ?? null;
   const prompt = typeof asked === "string" ? asked : JSON.stringify(asked);
-  return { prompt: prompt.slice(0, LONGEST_CONTENT), response: answer.slice(0, LONGEST_CONTENT) };
+  return { prompt: bounded(prompt), response: bounded(answer) };
+}
+
+function bounded(text: string): string {
+  const kept = text.slice(0, LONGEST_CONTENT).toWellFormed();
+  const bytes = new TextEncoder().encode(JSON.stringify(kept)).byteLength;
+  return bytes <= LARGEST_CONTENT_BYTES ? kept : bounded(kept.slice(0, (kept.length * LARGEST_CONTENT_BYTES) / bytes));
 }
 
 /** The words of a whole answer; tool calls and embeddings are none. */

@@ -20,6 +20,7 @@ import { answerWhole } from "./answer-whole.ts";
 import { type Asking, LEASE_NOT_DURABLE } from "./ask-hosts.ts";
 import { readJson } from "./body.ts";
 import type { KnownCall } from "./call.ts";
+import { contentOf, wordsOf } from "./content.ts";
 import { draftOf } from "./draft.ts";
 import { tierOf } from "./limits.ts";
 import { modelOf } from "./models.ts";
@@ -49,7 +50,10 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   ]);
   const lease = leaseOf(call, tier, draft, model.deadlines.total, admitted);
   const headers = rateLimitHeaders(lease.standings);
-  if (kept !== null) return answerKept(call, lease, draft, kept, headers);
+  if (kept !== null) {
+    const content = model.storeContent ? contentOf(question, wordsOf(kept.body)) : null;
+    return answerKept(call, lease, { ...draft, content }, kept, headers);
+  }
 
   const asking: Asking = { call, question, model, lease, draft, keeping, headers, work: { askedAtMs: null } };
   try {

@@ -17,8 +17,9 @@ async function settle(call: Call, lease: Lease, event: InferenceEvent): Promise<
   } catch (unreachable) {
     console.error(JSON.stringify({ at: "settle", requestId: event.id, cause: String(unreachable) }));
     await call.env.USAGE.send({ event, outbox: null }).catch((cause: unknown) => {
-      // The last resort: the log holds the whole event, and it names no content.
-      console.error(JSON.stringify({ at: "settle.lost", event, cause: String(cause) }));
+      // The last resort: the log holds the event, but nothing of what was said.
+      const silent = { ...event, content: null };
+      console.error(JSON.stringify({ at: "settle.lost", event: silent, cause: String(cause) }));
     });
   }
 }
