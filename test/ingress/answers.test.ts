@@ -24,11 +24,13 @@ const refusing: Host = () =>
   Response.json({ error: { message: "no", type: "BadRequestError", code: 400 } }, { status: 400 });
 
 let host: Host;
+let logged: string[];
 let signals: (AbortSignal | null | undefined)[];
 
 beforeEach(() => {
   signals = [];
-  vi.spyOn(console, "error").mockReturnValue();
+  logged = [];
+  vi.spyOn(console, "error").mockImplementation((line) => void logged.push(String(line)));
   vi.spyOn(globalThis, "fetch").mockImplementation(async (_input, init = {}) => {
     signals.push(init.signal);
     return host(init);
@@ -46,14 +48,23 @@ function allDown() {
   return memory;
 }
 
+type Circumstances = {
+  readonly confirmed?: boolean;
+  readonly settles?: boolean;
+  readonly queues?: boolean;
+  readonly down?: boolean;
+  readonly storeContent?: boolean;
+};
+
 /** An admitted question with a lease that the test holds. */
-function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boolean; down?: boolean } = {}) {
+function admitted(stream: boolean, lease: Circumstances = {}) {
   const parsed = parseCatalog({
     hosts: [{ id: "gpu", engine: "vllm", reach: { via: "direct", url: "http://gpu.test" } }],
     models: [
       {
         id: "m",
         served: [{ host: "gpu", as: "m" }],
+        storeContent: lease.storeContent ?? false,
         deadlines: { firstToken: FIRST_TOKEN_MS, betweenTokens: 5_000, total: 5_000 },
       },
     ],
@@ -65,6 +76,10 @@ function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boole
   const held: Parameters<Lease["hold"]>[0][] = [];
   const queued: unknown[] = [];
   const work: Promise<void>[] = [];
+  const send = async (message: unknown) => {
+    if (lease.queues === false) throw new Error("queue down");
+    queued.push(message);
+  };
   const arrivedAtMs = Date.now();
   const draft = eventWith({
     atMs: arrivedAtMs,
@@ -79,7 +94,7 @@ function admitted(stream: boolean, lease: { confirmed?: boolean; settles?: boole
   const asking: Asking = {
     call: {
       request: new Request("http://x/v1/chat/completions", { method: "POST" }),
-      env: { ...env, USAGE: { send: async (event: unknown) => queued.push(event) } } as never,
+      env: { ...env, USAGE: { send } } as never,
       isolate: lease.down === true ? { ...isolateOf(env), fleet: allDown() } : isolateOf(env),
       catalog: parsed.catalog,
       requestId: draft.id,
@@ -194,6 +209,43 @@ describe.each([
     await afterwards();
     expect(queued).toMatchObject([{ event: { outcome: "complete" }, outbox: null }]);
   });
+});
+
+describe("an event that neither the account nor the queue takes", () => {
+  test.each([true, false])("is in the log, and no word of what was said: stream %s", async (stream) => {
+    host = stream ? streaming : whole;
+    const { answering, settled, queued, afterwards } = admitted(stream, {
+      settles: false,
+      queues: false,
+      storeContent: true,
+    });
+    await (await answering).text();
+    await afterwards();
+    expect([settled, queued]).toEqual([[], []]);
+    const lines = logged.map((line) => JSON.parse(line));
+    expect(lines).toMatchObject([
+      { at: "settle" },
+      { at: "settle.lost", event: { outcome: "complete", content: null } },
+    ]);
+    expect(JSON.stringify(lines)).not.toMatch(/\bhi\b/);
+  });
+});
+
+test("a caller who leaves leaves behind what was said until then", async () => {
+  host = () => {
+    const said = STREAM.slice(0, STREAM.indexOf(FINISH));
+    const body = new ReadableStream({
+      start: (stream) => stream.enqueue(new TextEncoder().encode(said)),
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  };
+  const { answering, settled, afterwards } = admitted(true, { storeContent: true });
+  const reader = (await answering).body?.getReader();
+  await reader?.read();
+  await reader?.cancel();
+  await afterwards();
+  const prompt = JSON.stringify([{ role: "user", content: "hi" }]);
+  expect(settled).toMatchObject([{ outcome: "client_left", content: { prompt, response: "hi" } }]);
 });
 
 test("a whole answer that is late begins with white space and is the same document", async () => {
