@@ -24,7 +24,8 @@ const elsewhere = (command: string): string =>
   command
     .replaceAll("http://127.0.0.1:8787", inject("stack").gateway)
     .replace(/npm run --silent token -- \w+/, (token) => `${token} --state ${inject("stack").stateDir}`)
-    .replace("npm run key --", `npm run --silent key -- --state ${inject("stack").stateDir}`);
+    .replace("npm run key --", `npm run --silent key -- --state ${inject("stack").stateDir}`)
+    .replace(/^npm run jobs( --)?/, `npm run --silent jobs -- --state ${inject("stack").stateDir}`);
 
 /** The same, with a key that there is in the place of the README's. */
 async function onRealKey(command: string): Promise<string> {
@@ -82,6 +83,9 @@ describe("every command of the README", () => {
       writeFileSync(file, catalog);
       const { printed } = await started(command.replace("my-catalog.json", file), join(scratch, "own"));
       expect(printed).toMatch(/^ready /m);
+    } else if (command.startsWith("npm run jobs")) {
+      const { stdout } = await run("bash", ["-c", elsewhere(command)], { cwd: root });
+      expect(stdout).toMatch(command.includes(" -- ") ? /: done in / : /^JOB +LAST PERIOD/);
     } else if (command.startsWith("npm run key")) {
       const { stdout } = await run("bash", ["-c", await onRealKey(command)], { cwd: root });
       if (/-- (issue|rotate)/.test(command)) expect(stdout).toMatch(/^cw_[\w-]{48}\n$/);
