@@ -12,16 +12,25 @@ export type Trouble =
 const ROW = /^(22|23|54)/;
 /**
  * Connection exception, transaction rollback (deadlock, serialization), insufficient resources, operator intervention
- * (shutdown, cancelled by a timeout), system error (I/O), lock not available, read-only transaction (a standby).
+ * (shutdown, cancelled by a timeout), system error (I/O), lock not available, read-only transaction (a standby), a
+ * transaction that was ended for idling or for taking too long.
  */
-const OUTAGE = /^(08|40|53|57|58|55P03|25006)/;
+const OUTAGE = /^(08|40|53|57|58|55P03|25006|25P0[34])/;
 
 /** @param cause what a query or connecting threw */
 export function troubleOf(cause: unknown): Trouble {
   const state = sqlState(cause);
   // No answer of the database's: the connection failed, was cut, or took too long.
-  if (state === null || OUTAGE.test(state)) return "outage";
+  if (state === null || OUTAGE.test(state) || isAboutAPartition(cause)) return "outage";
   return ROW.test(state) ? "row" : "other";
+}
+
+/**
+ * A check constraint that has no name is a partition's bound: somebody made the row's own partition at this very moment,
+ * in another way than by ensure_partitions, which does not let that happen.
+ */
+function isAboutAPartition(cause: unknown): boolean {
+  return sqlState(cause) === "23514" && !(cause instanceof Error && "constraint" in cause && cause.constraint);
 }
 
 /** For a log line: without the database's own words, which quote the row. */

@@ -11,7 +11,9 @@ describe("what helps", () => {
   test.each<{ name: string; cause: unknown; trouble: Trouble }>([
     { name: "a number out of range", cause: answered("22003"), trouble: "row" },
     { name: "a text that is no UUID", cause: answered("22P02"), trouble: "row" },
-    { name: "a check", cause: answered("23514"), trouble: "row" },
+    { name: "a check", cause: Object.assign(answered("23514"), { constraint: "positive" }), trouble: "row" },
+    { name: "a partition's bound", cause: answered("23514"), trouble: "outage" },
+    { name: "transactions that may not take so long", cause: answered("25P04"), trouble: "outage" },
     { name: "null", cause: answered("23502"), trouble: "row" },
     { name: "too long for an index", cause: answered("54000"), trouble: "row" },
     { name: "a connection that failed", cause: answered("08006"), trouble: "outage" },

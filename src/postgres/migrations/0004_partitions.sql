@@ -41,12 +41,12 @@ BEGIN
     high := low + ('1 ' || unit)::interval;
     part := format('%I.%I', namespace, table_name || '_p' || to_char(low, name_format));
     CONTINUE WHEN EXISTS (SELECT FROM pg_inherits WHERE inhparent = parent AND inhrelid = to_regclass(part));
-    -- Made apart and attached: CREATE TABLE ... PARTITION OF would shut out readers and writers of the whole table.
+    -- Made apart and attached: CREATE TABLE ... PARTITION OF would shut out readers of the whole table, too.
     EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING ALL)', part, parent);
-    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', parent);
+    -- Writers wait here, where they do not know yet which partition their rows go to. One that had chosen the default
+    -- partition would find that it must not take them any more, and fail.
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', parent);
     IF fallback IS NOT NULL THEN
-      -- Or a row could still come to the default partition after those before it have moved.
-      EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', fallback);
       EXECUTE format(
         'WITH moved AS (DELETE FROM %s WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %s SELECT * FROM moved',
         fallback, key, low, key, high, part);
