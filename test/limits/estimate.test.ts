@@ -52,6 +52,8 @@ describe("the least there can be", () => {
   test("words count one each, whatever parts them", () => {
     expect(leastTokens({ prompt: "a b\nc\td\u3000e  f" }, 0)).toBe(6);
     expect(leastTokens(chat("a b", [{ type: "text", text: "c d" }]), 0)).toBe(4);
+    const parts = ["se", "ver", "al in a row"].map((text) => ({ type: "text", text }));
+    expect(leastTokens(chat(parts), 0)).toBe(4);
   });
 
   test.each([
