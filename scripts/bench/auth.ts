@@ -7,7 +7,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { issueApiKey } from "#src/auth/api-key.ts";
 import { authenticate, type Door } from "#src/auth/authenticate.ts";
 import { type AuthMemory, newAuthMemory, ringOf } from "#src/auth/memory.ts";
-import { trustedIssuer } from "#src/catalog/schema.ts";
+import { trustedIssuer } from "#src/catalog/issuer.ts";
 
 const ISSUER = "https://issuer.test";
 const SECRET = "only-for-the-bench-only-for-the-bench-only";

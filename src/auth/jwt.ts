@@ -4,7 +4,7 @@
  * remembered until it expires, so that a repeated token costs a look-up.
  */
 import { jwtVerify } from "jose";
-import type { TrustedIssuer } from "#src/catalog/schema.ts";
+import type { TrustedIssuer } from "#src/catalog/issuer.ts";
 import { type KeyRing, type KeyRingWorld, keysFor } from "./key-ring.ts";
 import { readToken, type TokenText } from "./token-text.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";

@@ -5,6 +5,7 @@
  * Unknown fields are refused, not ignored: a typo in a limit must not silently lift the limit.
  */
 import { z } from "zod";
+import { issuer } from "./issuer.ts";
 import { hostCost, price } from "./price.ts";
 import { caps, DEFAULT_TIERS, tenantCaps, tier } from "./tier.ts";
 
@@ -52,33 +53,6 @@ const host = z.strictObject({
     .optional(),
   /** Absent means unknown: what an answer cost by host time is then null. */
   cost: hostCost.optional(),
-});
-
-/** Asymmetric only: with a shared secret whoever can verify could also sign (RFC 8725, 3.2). */
-const algorithm = z.enum(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]);
-
-const DEFAULT_ALGORITHMS = ["RS256", "ES256", "EdDSA"] as const;
-const DEFAULT_MAX_AGE_S = 86_400;
-
-/** A claim by its name, or by its path where it lies deeper: `realm_access.roles`. */
-const claim = z.string().regex(/^[^.]+(\.[^.]+)*$/, "a claim's name, or a path with dots");
-
-/** An OIDC issuer whose access tokens are taken, beside the one of the Worker's own variables. */
-const issuer = z.strictObject({
-  /** As in the `iss` claim, to the letter: a slash at the end counts. */
-  issuer: z.url({ protocol: /^https?$/, error: "an http or https URL" }),
-  audience: z.string().min(1),
-  algorithms: z
-    .array(algorithm)
-    .min(1)
-    .default([...DEFAULT_ALGORITHMS]),
-  /** The token's `typ` must be this one; absent: any that says access token (RFC 9068) or nothing in particular. */
-  typ: z.string().min(1).optional(),
-  /** Tokens issued longer ago are refused, whatever their expiry says. In seconds. */
-  maxAge: positiveInt.default(DEFAULT_MAX_AGE_S),
-  claims: z
-    .strictObject({ groups: claim.default("groups"), tier: claim.default("tier"), tenant: claim.default("tenant") })
-    .prefault({}),
 });
 
 const served = z.strictObject({
@@ -177,17 +151,10 @@ export type Host = Catalog["hosts"][number];
 export type Model = Catalog["models"][number];
 export type Served = Model["served"][number];
 export type Role = z.infer<typeof role>;
-export type TrustedIssuer = Catalog["issuers"][number];
 export type CatalogProblem = { readonly path: string; readonly reason: string };
 export type ParsedCatalog =
   | { readonly kind: "valid"; readonly catalog: Catalog }
   | { readonly kind: "invalid"; readonly problems: readonly CatalogProblem[] };
-
-/** The issuer that the Worker's own variables name, with everything else as the catalog would have it by default. */
-export function trustedIssuer(url: string, audience: string): TrustedIssuer {
-  const claims = { groups: "groups", tier: "tier", tenant: "tenant" };
-  return { issuer: url, audience, algorithms: [...DEFAULT_ALGORITHMS], maxAge: DEFAULT_MAX_AGE_S, claims };
-}
 
 /**
  * Checks a catalog as read from JSON.

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { issueApiKey } from "#src/auth/api-key.ts";
 import { authenticate, type Door } from "#src/auth/authenticate.ts";
 import type { Principal } from "#src/auth/principal.ts";
-import { trustedIssuer } from "#src/catalog/schema.ts";
+import { trustedIssuer } from "#src/catalog/issuer.ts";
 import { Problem } from "#src/problem.ts";
 import { AUDIENCE, ISSUER, type TestIssuer, testIssuer } from "#test/support/issuer.ts";
 import { tierWith } from "#test/support/tier.ts";

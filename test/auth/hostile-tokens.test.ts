@@ -1,8 +1,8 @@
 import { env, exports } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { authenticate, type Door } from "#src/auth/authenticate.ts";
+import { trustedIssuer } from "#src/catalog/issuer.ts";
 import { CATALOG_KEY } from "#src/catalog/load.ts";
-import { trustedIssuer } from "#src/catalog/schema.ts";
 import { Problem } from "#src/problem.ts";
 import { CATALOG } from "#test/support/gateway.ts";
 import {

@@ -1,7 +1,7 @@
 import { base64url, CompactSign, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { type TokenVerdict, verifyToken } from "#src/auth/jwt.ts";
-import { type TrustedIssuer, trustedIssuer } from "#src/catalog/schema.ts";
+import { type TrustedIssuer, trustedIssuer } from "#src/catalog/issuer.ts";
 import { AUDIENCE, ISSUER, signingKey, type TestIssuer, testIssuer } from "#test/support/issuer.ts";
 import { tokenWorld } from "#test/support/token-world.ts";
 

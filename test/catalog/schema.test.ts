@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import bundled from "#src/catalog/default.json" with { type: "json" };
-import { parseCatalog, trustedIssuer } from "#src/catalog/schema.ts";
+import { trustedIssuer } from "#src/catalog/issuer.ts";
+import { parseCatalog } from "#src/catalog/schema.ts";
 
 const HOST = { id: "gpu", engine: "vllm", reach: { via: "direct", url: "http://127.0.0.1:9101" } };
 const MODEL = { id: "m", served: [{ host: "gpu", as: "org/M" }] };

@@ -5,7 +5,7 @@
 import type { TokenWorld } from "#src/auth/jwt.ts";
 import { ringOf } from "#src/auth/memory.ts";
 import { VerifiedTokens } from "#src/auth/verified-tokens.ts";
-import { type TrustedIssuer, trustedIssuer } from "#src/catalog/schema.ts";
+import { type TrustedIssuer, trustedIssuer } from "#src/catalog/issuer.ts";
 import { AUDIENCE, ISSUER } from "./issuer.ts";
 
 export type TestKv = Pick<KVNamespace, "get" | "put"> & {
