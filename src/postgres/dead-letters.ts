@@ -31,7 +31,7 @@ export function deadLettersInsert(letters: readonly DeadLetter[]): Statement {
   };
 }
 
-/** Postgres takes no NUL and no half of a surrogate pair. (JSON has neither: it escapes them.) */
+/** Postgres takes no NUL. (JSON has none: it escapes it.) */
 function storable(text: string): string {
-  return text.toWellFormed().replaceAll("\0", "\ufffd");
+  return text.replaceAll("\0", "\ufffd");
 }

@@ -31,6 +31,32 @@ describe("a row is its event", () => {
     { name: "names", changed: {}, row: { model: "llama-3.1-8b", user_id: "basic-user", tier: "basic", route: "chat" } },
     { name: "host", changed: {}, row: { host: "gpu", served_as: "meta-llama/Llama-3.1-8B-Instruct", cache: "miss" } },
     { name: "no content", changed: {}, row: { prompt: null, response: null } },
+    {
+      name: "content",
+      changed: { content: { prompt: `[{"role":"user"}] '\n🚇`, response: "" } },
+      row: { prompt: `[{"role":"user"}] '\n🚇`, response: "" },
+    },
+    {
+      name: "whose it is",
+      changed: { account: "key|ann", tenant: "org" },
+      row: { account: "key|ann", tenant: "org" },
+    },
+    { name: "of no organisation", changed: {}, row: { tenant: null, trace_id: null } },
+    {
+      name: "what the host did",
+      changed: { cachedTokens: 3, queueWaitMs: 5, hostMs: 7, traceId: "0af7651916cd43dd8448eb211c80319c" },
+      row: { cached_tokens: 3, queue_wait_ms: 5, host_ms: 7, trace_id: "0af7651916cd43dd8448eb211c80319c" },
+    },
+    {
+      name: "who admitted it, at which price",
+      changed: { admittedBy: "local", priceVersion: "2" },
+      row: { admitted_by: "local", price_version: "2" },
+    },
+    {
+      name: "what is not known",
+      changed: { cachedTokens: null, queueWaitMs: null, hostMs: null, priceVersion: null },
+      row: { cached_tokens: null, queue_wait_ms: null, host_ms: null, price_version: null },
+    },
     { name: "one micro-dollar", changed: { costMicros: 1 }, row: { cost_estimate: "0.000001" } },
     { name: "many dollars", changed: { costMicros: 12_345_678_901 }, row: { cost_estimate: "12345.678901" } },
     { name: "free is not unknown", changed: { costMicros: 0 }, row: { cost_estimate: "0.000000" } },
@@ -95,4 +121,51 @@ test("the same id twice in one statement makes one row", async () => {
 test("a full batch of 100 is one statement", async () => {
   const events = Array.from({ length: 100 }, () => eventWith());
   expect(await insert(...events)).toHaveLength(100);
+});
+
+describe("the minute's sums", () => {
+  const sumsOf = async (account: string): Promise<Record<string, unknown>[]> =>
+    (
+      await inSession(env.HYPERDRIVE.connectionString, (session) =>
+        session.query("SELECT * FROM usage_minute WHERE account = ledger_name($1) ORDER BY minute", [account]),
+      )
+    ).rows;
+
+  test("names that there are none of are empty, not null", async () => {
+    const account = crypto.randomUUID();
+    await insert(eventWith({ account, host: null, keyId: null, tenant: null }));
+    expect(await sumsOf(account)).toEqual([expect.objectContaining({ host: "", key_id: "", tenant: "" })]);
+  });
+
+  test("a minute ends before the next one begins", async () => {
+    const [account, atMs] = [crypto.randomUUID(), Date.parse("2026-11-20T23:59:00Z")];
+    await insert(...[0, 59_999, 60_000].map((more) => eventWith({ account, atMs: atMs + more })));
+    expect((await sumsOf(account)).map(({ minute, requests }) => [minute, requests])).toEqual([
+      [new Date(atMs), "2"],
+      [new Date(atMs + 60_000), "1"],
+    ]);
+  });
+
+  // Random, because what repeats is compressed and then fits.
+  const LONG = Array.from({ length: 800 }, () =>
+    String.fromCodePoint(0x4e00 + Math.floor(Math.random() * 20_000)),
+  ).join("");
+  test("no name is too long for them, and long ones are still told apart", async () => {
+    const names = (mark: string): Partial<InferenceEvent> => ({
+      ...{ model: `${LONG}${mark}`, host: LONG, keyId: LONG, tenant: LONG, account: `${LONG}${LONG}` },
+    });
+    const events = [eventWith(names("a")), eventWith(names("b")), eventWith(names("b"))];
+    expect(await insert(...events)).toHaveLength(3);
+    const sums = await sumsOf(`${LONG}${LONG}`);
+    expect(sums.map(({ requests }) => requests).sort()).toEqual(["1", "2"]);
+  });
+
+  test("what changed is marked with the time of the change", async () => {
+    const account = crypto.randomUUID();
+    await insert(eventWith({ account }));
+    const [before] = await sumsOf(account);
+    await insert(eventWith({ account }));
+    const [after] = await sumsOf(account);
+    expect(Number(after?.changed_at)).toBeGreaterThan(Number(before?.changed_at));
+  });
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { auditLogInsert } from "#src/postgres/audit-log.ts";
 import { inferenceLogsInsert } from "#src/postgres/inference-logs.ts";
 import { inSession, type Session } from "#src/postgres/session.ts";
-import { type DatabaseRole, type Statement, transact } from "#src/postgres/transaction.ts";
+import { type DatabaseRole, type Statement, transact, tryEach } from "#src/postgres/transaction.ts";
 import { auditWith } from "#test/support/audit-events.ts";
 import { eventWith } from "#test/support/events.ts";
 
@@ -60,31 +60,71 @@ describe("one transaction", () => {
   });
 });
 
+/** A column of each table that has no id. */
+const COLUMN: Readonly<Record<string, string>> = {
+  usage_minute: "requests",
+  usage_minute_default: "requests",
+  usage_day: "requests",
+  model_metrics: "requests",
+  reports: "kind",
+  job_runs: "name",
+};
+
 describe("a row that is written stays as it was written", () => {
   const event = auditWith();
   const inference = eventWith();
   beforeAll(() => run("causeway_writer", inferenceLogsInsert([inference], 0), auditLogInsert([event])));
 
+  const counted = `INSERT INTO inference_logs SELECT * FROM inference_logs WHERE id = '${inference.id}'
+    ON CONFLICT (id, "timestamp") DO UPDATE SET prompt_tokens = 0`;
   const forged = `INSERT INTO audit_log (id, "timestamp", actor, action, outcome, recorded_at)
     VALUES (gen_random_uuid(), now(), 'a', 'b', 'ok', '2001-01-01')`;
   const taken = `INSERT INTO audit_log (id, "timestamp", actor, action, outcome)
     VALUES ('${event.id}', now(), 'a', 'b', 'ok') ON CONFLICT (id, "timestamp") DO UPDATE
     SET actor = 'somebody else'`;
 
+  const ROLES = ["causeway_writer", "causeway_reader"] as const;
+  const WRITTEN = ["audit_log", "inference_logs", "feedback", "host_state", "dead_letter"];
+  const MADE = ["usage_minute", "usage_day", "model_metrics", "reports", "job_runs"];
+  const PARTITIONS = ["inference_logs_default", "audit_log_default", "usage_minute_default"];
+
   test.each<{ role: DatabaseRole; text: string }>([
-    ...["audit_log", "inference_logs"].flatMap((table) => [
-      { role: "causeway_writer" as const, text: `UPDATE ${table} SET request_id = gen_random_uuid()` },
-      { role: "causeway_writer" as const, text: `DELETE FROM ${table}` },
-      { role: "causeway_writer" as const, text: `TRUNCATE ${table}` },
-      { role: "causeway_writer" as const, text: `DROP TABLE ${table}` },
-      { role: "causeway_writer" as const, text: `SELECT * FROM ${table}` },
-      { role: "causeway_writer" as const, text: `SELECT request_id FROM ${table}` },
-      { role: "causeway_writer" as const, text: `ALTER TABLE ${table} DISABLE TRIGGER ALL` },
-      { role: "causeway_reader" as const, text: `UPDATE ${table} SET request_id = NULL` },
-      { role: "causeway_reader" as const, text: `DELETE FROM ${table}` },
-      { role: "causeway_reader" as const, text: `TRUNCATE ${table}` },
-      { role: "causeway_reader" as const, text: `INSERT INTO ${table} (id) VALUES (gen_random_uuid())` },
-    ]),
+    ...[...WRITTEN, ...MADE, ...PARTITIONS].flatMap((table) =>
+      ROLES.flatMap((role) => [
+        { role, text: `UPDATE ${table} SET ${COLUMN[table] ?? "id"} = NULL` },
+        { role, text: `DELETE FROM ${table}` },
+        { role, text: `TRUNCATE ${table}` },
+        { role, text: `DROP TABLE ${table}` },
+        { role, text: `ALTER TABLE ${table} DISABLE TRIGGER ALL` },
+      ]),
+    ),
+    ...[...WRITTEN, ...MADE, ...PARTITIONS, "inference_feedback"].map((table) => ({
+      role: "causeway_writer" as const,
+      text: `SELECT * FROM ${table}`,
+    })),
+    ...[...WRITTEN, ...MADE].map((table) => ({
+      role: "causeway_reader" as const,
+      text: `INSERT INTO ${table} (${COLUMN[table] ?? "id"}) VALUES (NULL)`,
+    })),
+    ...[...MADE, ...PARTITIONS].map((table) => ({
+      role: "causeway_writer" as const,
+      text: `INSERT INTO ${table} (${COLUMN[table] ?? "id"}) VALUES (NULL)`,
+    })),
+    ...["inference_logs", "audit_log"].map((table) => ({
+      role: "causeway_writer" as const,
+      text: `SELECT request_id FROM ${table}`,
+    })),
+    { role: "causeway_writer", text: "SELECT account FROM inference_logs" },
+    { role: "causeway_writer", text: "SELECT body FROM dead_letter" },
+    { role: "causeway_writer", text: "SELECT comment FROM feedback" },
+    { role: "causeway_writer", text: "SELECT host FROM host_state" },
+    { role: "causeway_writer", text: "SELECT add_to_usage_minute()" },
+    {
+      role: "causeway_writer",
+      text: `INSERT INTO dead_letter (id, queue, message_id, body, reason, attempts, recorded_at)
+        VALUES (gen_random_uuid(), '', '', '', '', 1, '2001-01-01')`,
+    },
+    { role: "causeway_writer", text: counted },
     { role: "causeway_writer", text: forged },
     { role: "causeway_writer", text: taken },
     { role: "causeway_writer", text: "CREATE TABLE audit_log_of_mine ()" },
@@ -98,6 +138,75 @@ describe("a row that is written stays as it was written", () => {
     const text = "SELECT a.actor, i.model FROM audit_log a, inference_logs i WHERE a.id = $1 AND i.id = $2";
     const [found] = await run("causeway_reader", statement(text, event.id, inference.id));
     expect(found?.rows).toEqual([{ actor: event.actor, model: inference.model }]);
+  });
+
+  test.each([...WRITTEN, ...MADE, "inference_feedback"])("the reader reads %s", async (table) => {
+    await expect(run("causeway_reader", statement(`SELECT * FROM ${table} LIMIT 1`))).resolves.toHaveLength(1);
+  });
+
+  test("the sums are written all the same, by the trigger's own rights", async () => {
+    const account = crypto.randomUUID();
+    await run("causeway_writer", inferenceLogsInsert([eventWith({ account }), eventWith({ account })], 0));
+    const text = "SELECT sum(requests)::int AS requests FROM usage_minute WHERE account = $1";
+    const [found] = await run("causeway_reader", statement(text, account));
+    expect(found?.rows).toEqual([{ requests: 2 }]);
+  });
+
+  test("the trigger writes the ledger's own sums, whatever the writer calls so", async () => {
+    const account = crypto.randomUUID();
+    await inDatabase(async (session) => {
+      // Of the session, and so before everything else on its search path.
+      await session.query("CREATE TEMPORARY TABLE usage_minute (LIKE public.usage_minute)");
+      await session.query("GRANT ALL ON pg_temp.usage_minute TO causeway_writer");
+      await transact(session, "causeway_writer", [inferenceLogsInsert([eventWith({ account })], 0)]);
+      expect((await session.query("SELECT * FROM pg_temp.usage_minute")).rows).toEqual([]);
+    });
+    const [found] = await run(
+      "causeway_reader",
+      statement("SELECT requests FROM usage_minute WHERE account = $1", account),
+    );
+    expect(found?.rows).toEqual([{ requests: "1" }]);
+  });
+});
+
+describe("sets of statements tried, each as if it were alone", () => {
+  const tried = (...sets: Statement[][]) => inDatabase((session) => tryEach(session, "causeway_writer", sets));
+  const codes = (causes: unknown[]) =>
+    causes.map((cause) => (cause instanceof Error && "code" in cause ? cause.code : cause));
+
+  test("tells why each is refused, in order, and keeps nothing", async () => {
+    const [one, two] = [auditWith(), auditWith()];
+    const sets = [
+      [auditLogInsert([one])],
+      [FAILING],
+      [auditLogInsert([two]), FAILING, statement("SELECT nothing")],
+      [],
+      [auditLogInsert([one]), auditLogInsert([two])],
+      [statement("DELETE FROM audit_log")],
+    ];
+    expect(codes(await tried(...sets))).toEqual([
+      null,
+      DIVISION_BY_ZERO,
+      DIVISION_BY_ZERO,
+      null,
+      null,
+      INSUFFICIENT_PRIVILEGE,
+    ]);
+    expect([...(await rows("audit_log", one.id)), ...(await rows("audit_log", two.id))]).toEqual([]);
+  });
+
+  test("leaves a session that can be used", async () => {
+    const event = auditWith();
+    await inDatabase(async (session) => {
+      await tryEach(session, "causeway_writer", [[FAILING]]);
+      await transact(session, "causeway_writer", [auditLogInsert([event])]);
+    });
+    expect(await rows("audit_log", event.id)).toHaveLength(1);
+  });
+
+  test("throws where the session breaks: that tells nothing about a statement", async () => {
+    const broken = { query: () => Promise.reject(new Error("Connection terminated")) } as unknown as Session;
+    await expect(tryEach(broken, "causeway_writer", [[FAILING]])).rejects.toThrow("Connection terminated");
   });
 });
 
