@@ -20,13 +20,19 @@ export const price = z
     hostTime: z.boolean().optional(),
   })
   .refine(
-    ({ version: _version, ...figures }) => Object.values(figures).some((figure) => figure !== undefined),
+    ({ version: _version, ...figures }) =>
+      Object.values(figures).some((figure) => figure !== undefined && figure !== false),
     "at least one figure: leave the price out where it is not known",
   )
   .refine(
     ({ per1kTokens, per1kPromptTokens, per1kCompletionTokens }) =>
       per1kTokens !== undefined || (per1kPromptTokens === undefined) === (per1kCompletionTokens === undefined),
     "per1kPromptTokens and per1kCompletionTokens belong together, unless per1kTokens stands for the other",
+  )
+  .refine(
+    ({ per1kTokens, per1kPromptTokens, per1kCachedTokens }) =>
+      per1kCachedTokens === undefined || (per1kPromptTokens ?? per1kTokens) !== undefined,
+    "per1kCachedTokens belongs to a price of other prompt tokens",
   );
 
 /** What a host costs while it is switched on. */
