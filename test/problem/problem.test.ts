@@ -84,6 +84,39 @@ describe("Retry-After", () => {
     const problem = new Problem("host_busy", retryAfterS === undefined ? {} : { retryAfterS });
     expect(problemResponse(problem, "/v1", ID).headers.get("retry-after")).toBe(header);
   });
+
+  test.each<{ retryAfterS: number | undefined; said?: string; header: string | null }>([
+    { retryAfterS: undefined, header: null },
+    { retryAfterS: 60, header: null },
+    // openai-node waits no longer, and then not at all: it would be back in half a second.
+    { retryAfterS: 60.1, header: "false" },
+    { retryAfterS: 86_400, header: "false" },
+    { retryAfterS: undefined, said: "false", header: "false" },
+    { retryAfterS: 5, said: "true", header: "true" },
+    { retryAfterS: 5, said: "false", header: "false" },
+    { retryAfterS: 61, said: "true", header: "false" },
+  ])("$retryAfterS s, x-should-retry $said: $header", ({ retryAfterS, said, header }) => {
+    for (const path of ["/v1/chat/completions", "/admin/keys"]) {
+      const wait = retryAfterS === undefined ? {} : { retryAfterS };
+      const headers = said === undefined ? {} : { headers: { "x-should-retry": said } };
+      const problem = new Problem("rate_limit_exceeded", { ...wait, ...headers });
+      expect(problemResponse(problem, path, ID).headers.get("x-should-retry")).toBe(header);
+    }
+  });
+});
+
+describe("OpenAI's type", () => {
+  test.each<{ code: ProblemCode; said?: "tokens" | "requests"; type: string }>([
+    { code: "rate_limit_exceeded", type: "requests" },
+    { code: "rate_limit_exceeded", said: "requests", type: "requests" },
+    { code: "rate_limit_exceeded", said: "tokens", type: "tokens" },
+    { code: "insufficient_quota", type: "insufficient_quota" },
+    { code: "address_rate_exceeded", type: "requests" },
+    { code: "context_length_exceeded", type: "invalid_request_error" },
+    { code: "limits_unavailable", type: "server_error" },
+  ])("of $code, said $said: $type", ({ code, said, type }) => {
+    expect(openAiError(new Problem(code, { type: said }))).toMatchObject({ error: { code, type } });
+  });
 });
 
 test("facts are said: message, param and headers", async () => {
