@@ -248,6 +248,19 @@ test("a caller who leaves leaves behind what was said until then", async () => {
   expect(settled).toMatchObject([{ outcome: "client_left", content: { prompt, response: "hi" } }]);
 });
 
+test("a host that was silent to the end may have worked: estimated, and not to be asked again by an SDK itself", async () => {
+  host = ({ signal }) =>
+    new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+  const { answering, settled, afterwards } = admitted(true);
+  await expect(answering).rejects.toMatchObject({
+    code: "upstream_timeout",
+    facts: { headers: { "x-should-retry": "false" } },
+  });
+  await afterwards();
+  expect(settled).toMatchObject([{ outcome: "upstream_error", host: "gpu", promptTokens: 3, estimated: true }]);
+  expect(settled[0]?.hostMs).toBeGreaterThanOrEqual(FIRST_TOKEN_MS - 1);
+});
+
 test("a whole answer that is late begins with white space and is the same document", async () => {
   const { promise, resolve } = Promise.withResolvers<Response>();
   host = () => promise;
