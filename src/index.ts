@@ -15,17 +15,18 @@ export { Tenant } from "./limits/tenant.do.ts";
 /** An account that does not answer sends its events again; it must not hold the batch. */
 const ACKNOWLEDGE_WITHIN_MS = 5_000;
 
+type Consumer = (batch: MessageBatch, env: Env) => Promise<void>;
 /** Who reads which queue of wrangler.toml. */
-const CONSUMERS: Readonly<Record<string, (batch: MessageBatch, env: Env) => Promise<void>>> = {
-  usage: (batch, env) => consume(batch, ledgerOf(env)),
-  "usage-dlq": (batch, env) => consumeExhausted(batch, ledgerOf(env)),
-  jobs: consumeJobs,
-};
+const CONSUMERS: ReadonlyMap<string, Consumer> = new Map<string, Consumer>([
+  ["usage", (batch, env) => consume(batch, ledgerOf(env))],
+  ["usage-dlq", (batch, env) => consumeExhausted(batch, ledgerOf(env))],
+  ["jobs", consumeJobs],
+]);
 
 export default {
   fetch: app.fetch,
   async queue(batch, env) {
-    const consumer = CONSUMERS[batch.queue];
+    const consumer = CONSUMERS.get(batch.queue);
     if (consumer === undefined) throw new Error(`nobody reads the queue ${batch.queue}`);
     await consumer(batch, env);
   },
