@@ -33,9 +33,6 @@ import { isRetired, retireKey } from "./retired-keys.ts";
 import { type TenantCaps, TenantShare } from "./tenant-share.ts";
 import { WriteBehind } from "./write-behind.ts";
 
-/** How far this machine's clock may be ahead of the one that asks before that one is believed. */
-const CLOCKS_AGREE_WITHIN_MS = 5_000;
-
 export type AccountRequest = AdmitRequest & {
   /** The clock of the machine that asks, so that one clock that leaps ahead admits nobody. */
   readonly askedAtMs: number;
@@ -136,7 +133,7 @@ export class Account extends DurableObject<Env> {
 
   /** Whether a key still opens something, for routes that need no lease. */
   isKeyRetired(keyId: string): boolean {
-    return isRetired(this.#state.retiredKeys, keyId, Date.now());
+    return isRetired(this.#state.retiredKeys, keyId, Math.max(Date.now(), this.#now()));
   }
 
   /** What the caller's requests came to, by day: for the reconciliation with the ledger. */
@@ -167,8 +164,8 @@ export class Account extends DurableObject<Env> {
   }
 
   #decide(request: AccountRequest, credits: readonly Credit[]): Decision {
-    const notAfterMs = request.askedAtMs + CLOCKS_AGREE_WITHIN_MS;
-    const { state, decision, lease } = admit(this.#state, this.#leases, request, credits, Date.now(), notAfterMs);
+    const { askedAtMs } = request;
+    const { state, decision, lease } = admit(this.#state, this.#leases, request, credits, Date.now(), askedAtMs);
     this.#state = state;
     if (lease === null) this.#share.giveBack(credits, NOTHING);
     else {

@@ -54,7 +54,7 @@ export type Decision =
  *
  * @param credits what was taken of the tenant's grants for it
  * @param wallMs the object's wall clock
- * @param notAfterMs what the clock of the machine that asks bears out
+ * @param askedAtMs the clock of the machine that asks; null where it is not known
  * @returns the state to keep, the answer, and the lease to open when admitted
  */
 export function admit(
@@ -63,12 +63,14 @@ export function admit(
   request: AdmitRequest,
   credits: readonly Credit[],
   wallMs: number,
-  notAfterMs = Number.POSITIVE_INFINITY,
+  askedAtMs: number | null = null,
 ): { state: AccountState; decision: Decision; lease: OpenLease | null } {
-  if (isRetired(state.retiredKeys, request.keyId, Math.min(wallMs, notAfterMs)))
-    return { state, decision: { kind: "key_retired" }, lease: null };
-  const clock = tick(state.clock, wallMs, notAfterMs);
+  const clock = tick(state.clock, wallMs, askedAtMs);
   const nowMs = clock.lastMs;
+  // Neither a step back opens a key again, nor a leap ends it before its time.
+  const keysMs = Math.max(nowMs, Math.min(wallMs, askedAtMs ?? wallMs));
+  if (isRetired(state.retiredKeys, request.keyId, keysMs))
+    return { state, decision: { kind: "key_retired" }, lease: null };
   const { limits, cost, slots } = request;
   const verdict = take(state.windows, limits, cost, nowMs);
   const taken = slotStandings(leases, slots, nowMs);

@@ -3,24 +3,38 @@
  *
  * When the wall clock steps back, the offset grows by the step: what was counted keeps its age and goes on ageing at
  * the pace of real time, so a step of an hour neither admits anyone again nor locks anyone out for an hour. A leap ahead
- * is time that passed, as far as another clock bears it out.
+ * is time that passed only if another machine's clock went along with it.
  */
-export type Clock = { readonly lastMs: number; readonly offsetMs: number };
+export type Clock = {
+  readonly lastMs: number;
+  /** Against the wall clock. */
+  readonly offsetMs: number;
+  /** Against the clocks of the machines that ask: the least that was seen. Null while there was none. */
+  readonly leadMs: number | null;
+};
 
-export const NEW_CLOCK: Clock = { lastMs: 0, offsetMs: 0 };
+export const NEW_CLOCK: Clock = { lastMs: 0, offsetMs: 0, leadMs: null };
+
+/** How much two machines' clocks, and the way from one to the other, may differ before it is taken for a leap. */
+const AGREE_WITHIN_MS = 5_000;
 
 /**
  * Reads the clock.
  *
  * @param clock the state after the reading before
  * @param wallMs the wall clock, ms since the epoch; of one machine, because the offset is against that one
- * @param notAfterMs what another machine's clock bears out: a leap beyond it becomes part of the offset too. One that
- *   this clock has passed already bears nothing out
+ * @param askedAtMs the clock of the machine that asks; null when nobody does
  * @returns the state to keep; its `lastMs` is the time to decide by
  */
-export function tick(clock: Clock, wallMs: number, notAfterMs = Number.POSITIVE_INFINITY): Clock {
-  const nowMs = wallMs + clock.offsetMs;
-  if (nowMs < clock.lastMs) return { lastMs: clock.lastMs, offsetMs: clock.lastMs - wallMs };
-  if (nowMs > notAfterMs && clock.lastMs <= notAfterMs) return { lastMs: notAfterMs, offsetMs: notAfterMs - wallMs };
-  return { lastMs: nowMs, offsetMs: clock.offsetMs };
+export function tick({ lastMs, offsetMs, leadMs }: Clock, wallMs: number, askedAtMs: number | null = null): Clock {
+  const ranMs = Math.max(lastMs, wallMs + offsetMs);
+  if (askedAtMs === null) return { lastMs: ranMs, offsetMs: ranMs - wallMs, leadMs };
+  const expectedMs = askedAtMs + (leadMs ?? ranMs - askedAtMs);
+  const isLeap = ranMs > expectedMs + AGREE_WITHIN_MS;
+  // One that is behind what is known already bears nothing out, or time would stand still for it.
+  const isBehind = lastMs > expectedMs + AGREE_WITHIN_MS;
+  const nowMs = isLeap && !isBehind ? Math.max(lastMs, expectedMs) : ranMs;
+  const seenMs = nowMs - askedAtMs;
+  // It stepped back as well, or always was behind; the next one that is not puts that right.
+  return { lastMs: nowMs, offsetMs: nowMs - wallMs, leadMs: isBehind ? seenMs : Math.min(leadMs ?? seenMs, seenMs) };
 }

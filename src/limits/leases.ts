@@ -82,6 +82,7 @@ export class Leases {
 
   /** Requests in flight under a slot's name. */
   inFlight(name: string, nowMs: number): number {
+    this.#fromNow(nowMs);
     return this.#holders(name, nowMs).length;
   }
 

@@ -262,12 +262,21 @@ describe("a clock that is wrong", () => {
   });
 
   test("leaps ahead an hour, and the machine that asks does not: nobody is admitted again, and no slot is free", () => {
-    const { state, leases } = run({ slots: [SLOT], limits: [{ ...RPM, max: 9 }, TPM], cost: costing(100) }, [START_MS]);
+    const leases = new Leases();
+    const before = admit(
+      NEW_ACCOUNT,
+      leases,
+      asking({ limits: [TPM], slots: [SLOT], cost: costing(100) }),
+      [],
+      START_MS,
+      START_MS,
+    );
+    leases.open(opened(before.lease));
     const ask = (changed: Partial<AdmitRequest>) =>
-      admit(state, leases, asking(changed), [], START_MS + HOUR_MS, START_MS + 5_000).decision.kind;
+      admit(before.state, leases, asking(changed), [], START_MS + HOUR_MS, START_MS + 1).decision.kind;
     expect(ask({ limits: [TPM], cost: costing(1) })).toBe("denied");
     expect(ask({ limits: [], slots: [{ ...SLOT, max: 1 }] })).toBe("denied");
-    expect(ask({ limits: [{ ...RPM, max: 9 }] })).toBe("admitted");
+    expect(ask({ limits: [RPM], slots: [SLOT] })).toBe("admitted");
   });
 });
 
@@ -279,10 +288,18 @@ describe("a retired API key", () => {
     expect(result).toEqual({ state, decision: { kind: "key_retired" }, lease: null });
   });
 
-  test("opens until its end, whatever a clock that leapt ahead says", () => {
-    const kindAt = (wallMs: number, notAfterMs?: number) =>
-      admit(state, new Leases(), asking({ keyId: "key_1" }), [], wallMs, notAfterMs).decision.kind;
-    expect(kindAt(START_MS - 1)).toBe("admitted");
-    expect(kindAt(START_MS + HOUR_MS, START_MS - 1)).toBe("admitted");
+  const asked = (from: AccountState, wallMs: number, askedAtMs: number | null = null) =>
+    admit(from, new Leases(), asking({ keyId: "key_1" }), [], wallMs, askedAtMs);
+
+  test("opens until its end, also where a clock leapt ahead", () => {
+    const before = asked(state, START_MS - 7_000, START_MS - 7_000);
+    expect(before.decision.kind).toBe("admitted");
+    expect(asked(before.state, START_MS + HOUR_MS, START_MS - 1_000).decision.kind).toBe("admitted");
+    expect(asked(before.state, START_MS, START_MS).decision.kind).toBe("key_retired");
+  });
+
+  test("opens nothing again when the clock steps back", () => {
+    const { state: after } = admit(state, new Leases(), asking(), [], START_MS + 1);
+    expect(asked(after, START_MS - HOUR_MS).decision.kind).toBe("key_retired");
   });
 });
