@@ -17,7 +17,7 @@ const blocks = (language: string): string[] =>
   [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map(([, text = ""]) =>
     text.trim(),
   );
-const [catalog = ""] = blocks("json");
+const [catalog = "", ...additions] = blocks("json");
 
 /** The README's text, on another port and state folder than a developer's own stack. */
 const elsewhere = (command: string): string =>
@@ -104,6 +104,8 @@ describe("every command of the README", () => {
   });
 });
 
-test("the catalog of the README is valid", () => {
-  expect(parseCatalog(JSON.parse(catalog)).kind).toBe("valid");
+test("the catalog of the README is valid, alone and with all that may be added to it", () => {
+  expect(additions).toHaveLength(1);
+  const whole = Object.assign(JSON.parse(catalog), ...additions.map((addition) => JSON.parse(addition)));
+  for (const json of [JSON.parse(catalog), whole]) expect(parseCatalog(json)).toMatchObject({ kind: "valid" });
 });
