@@ -120,6 +120,13 @@ test("a model is full when the hosts that serve it are, whoever fills them", () 
   ]);
 });
 
+test("a model of which one host's state is not known is not said to be full some day", () => {
+  const load = [...loadOf(growing(10, 0, 1)), ...loadOf(growing(10, 1, 1), { host: "cpu" })];
+  expect(capacityOf(DAYS, load, [upOf(20)]).models).toMatchObject([
+    { hosts: ["cpu", "gpu"], available_slots: null, exhausted_on: null, reason: "too_little_host_state" },
+  ]);
+});
+
 test("a model that no host worked on has no hosts to fill", () => {
   expect(capacityOf(DAYS, loadOf(growing(10, 0, 0), { host: "" }), [])).toMatchObject({
     hosts: [],
@@ -165,7 +172,8 @@ describe("from the database", () => {
     const samples = Array.from({ length: 48 }, (_, hour) =>
       hostStateWith({ atMs: TODAY_MS - (48 - hour) * HOUR_MS, host: "box", state: "up", slots: 2 }),
     );
-    await enterStates(database, ...samples);
+    const today = hostStateWith({ atMs: TODAY_MS + HOUR_MS, host: "box", state: "down", slots: 9 });
+    await enterStates(database, ...samples, today);
     const surroundings = surroundingsOn(database);
     await runNow(rollups, { startMs: TODAY_MS, endMs: NOW_MS }, surroundings);
     const ran = await runNow(capacity, { startMs: TODAY_MS, endMs: NOW_MS }, surroundings);
