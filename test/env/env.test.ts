@@ -24,13 +24,24 @@ describe("named when missing or wrong", () => {
     { name: "a text for KV", changed: { KV: "causeway" }, fields: ["KV"] },
     { name: "no accounts", changed: { ACCOUNT: undefined }, fields: ["ACCOUNT"] },
     { name: "KV for the fleet", changed: { FLEET: env.KV }, fields: ["FLEET"] },
+    { name: "no tenants", changed: { TENANT: undefined }, fields: ["TENANT"] },
     { name: "no queue", changed: { USAGE: null }, fields: ["USAGE"] },
+    { name: "no queue of jobs", changed: { JOBS: undefined }, fields: ["JOBS"] },
+    ...["0", "2m", "-1", "1.5", "", 120_000].map((value) => ({
+      name: `a time to send again of ${JSON.stringify(value)}`,
+      changed: { OUTBOX_RESEND_MS: value },
+      fields: ["OUTBOX_RESEND_MS"],
+    })),
     { name: "no queue of jobs", changed: { JOBS: undefined }, fields: ["JOBS"] },
     { name: "no database", changed: { HYPERDRIVE: undefined }, fields: ["HYPERDRIVE"] },
     { name: "two at once", changed: { KV: undefined, OIDC_AUDIENCE: undefined }, fields: ["OIDC_AUDIENCE", "KV"] },
   ])("$name", ({ changed, fields }) => {
     expect(wrong(changed)).toEqual(fields);
   });
+});
+
+test("a time to send again may be named, in ms", () => {
+  for (const OUTBOX_RESEND_MS of [undefined, "1", "120000"]) expect(wrong({ OUTBOX_RESEND_MS })).toEqual([]);
 });
 
 test("what is wrong is said without the value", () => {
