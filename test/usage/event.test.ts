@@ -4,9 +4,20 @@ import { inferenceEvent, usageEvent } from "#src/usage/event.ts";
 import { auditWith } from "#test/support/audit-events.ts";
 import { eventWith, feedbackWith, hostStateWith } from "#test/support/events.ts";
 
-test("an event survives the queue's serialisation unchanged", () => {
-  const event = eventWith();
-  expect(usageEvent.parse(structuredClone(event))).toEqual(event);
+test("events of every kind survive the queue's serialisation unchanged", () => {
+  const known = { tenant: "acme", traceId: "4bf92f3577b34da6a3ce929d0e0e4736", cachedTokens: 4, queueWaitMs: 3 };
+  const content = { prompt: "p", response: "r" };
+  const unknown = { host: null, servedAs: null, hostMs: null, costMicros: null, priceVersion: null, ttftMs: null };
+  for (const event of [
+    eventWith(),
+    eventWith({ ...known, content }),
+    eventWith({ ...unknown, admittedBy: "local" }),
+    auditWith(),
+    feedbackWith(),
+    feedbackWith({ satisfaction: null, accuracy: null, comment: "so so" }),
+    hostStateWith({ previous: null, reason: null }),
+  ])
+    expect(usageEvent.parse(JSON.parse(JSON.stringify(event)))).toEqual(event);
 });
 
 test("members it does not know are dropped, so that no content slips into the ledger", () => {
@@ -43,8 +54,39 @@ describe("refused", () => {
     { name: "an id that is no UUID", changed: { id: "x" }, path: "id" },
     { name: "a later version", changed: { v: 2 }, path: "v" },
     { name: "another kind", changed: { kind: "chat" }, path: "kind" },
+    { name: "admitted by somebody else", changed: { admittedBy: "nobody" }, path: "admittedBy" },
+    { name: "a part from the cache below zero", changed: { cachedTokens: -1 }, path: "cachedTokens" },
+    { name: "half a micro-dollar", changed: { costMicros: 0.5 }, path: "costMicros" },
+    { name: "no account", changed: { account: undefined }, path: "account" },
+    { name: "half of what was said", changed: { content: { prompt: "p" } }, path: "content.response" },
   ])("$name", ({ changed, path }) => {
     const parsed = usageEvent.safeParse({ ...eventWith(), ...changed });
+    expect(parsed.error?.issues.map((issue) => issue.path.join("."))).toEqual([path]);
+  });
+
+  test.each<{ name: string; changed: Record<string, unknown>; path: string }>([
+    ...[0, 11, 7.5].map((satisfaction) => ({
+      name: `a satisfaction of ${satisfaction}`,
+      changed: { satisfaction },
+      path: "satisfaction",
+    })),
+    ...[-0.1, 1.1, Number.NaN].map((accuracy) => ({
+      name: `an accuracy of ${accuracy}`,
+      changed: { accuracy },
+      path: "accuracy",
+    })),
+    { name: "on no request", changed: { requestId: "x" }, path: "requestId" },
+  ])("feedback: $name", ({ changed, path }) => {
+    const parsed = usageEvent.safeParse({ ...feedbackWith(), ...changed });
+    expect(parsed.error?.issues.map((issue) => issue.path.join("."))).toEqual([path]);
+  });
+
+  test.each<{ name: string; changed: Record<string, unknown>; path: string }>([
+    { name: "half a slot", changed: { slots: 0.5 }, path: "slots" },
+    { name: "no host", changed: { host: null }, path: "host" },
+    { name: "no state", changed: { state: undefined }, path: "state" },
+  ])("a host's state: $name", ({ changed, path }) => {
+    const parsed = usageEvent.safeParse({ ...hostStateWith(), ...changed });
     expect(parsed.error?.issues.map((issue) => issue.path.join("."))).toEqual([path]);
   });
 });
@@ -57,6 +99,17 @@ describe("made fit for the ledger", () => {
     { name: "no address", changed: { ip: "localhost" }, read: { ip: null } },
     { name: "IPv6", changed: { ip: "2001:db8::1" }, read: { ip: "2001:db8::1" } },
     { name: "more than an integer", changed: { savedTokens: 2 ** 40 }, read: { savedTokens: 2 ** 31 - 1 } },
+    {
+      name: "NUL in what was said",
+      changed: { content: { prompt: "a\0", response: "\ud800" } },
+      read: { content: { prompt: "a\ufffd", response: "\ufffd" } },
+    },
+    {
+      name: "more from the cache than an integer",
+      changed: { cachedTokens: 2 ** 40 },
+      read: { cachedTokens: 2 ** 31 - 1 },
+    },
+    { name: "money is no count", changed: { costMicros: 2 ** 40 }, read: { costMicros: 2 ** 40 } },
     { name: "the time is no count", changed: { atMs: 1_790_000_000_000 }, read: { atMs: 1_790_000_000_000 } },
   ])("$name", ({ changed, read }) => {
     expect(usageEvent.parse({ ...eventWith(), ...changed })).toMatchObject(read);
