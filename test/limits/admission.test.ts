@@ -1,11 +1,28 @@
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import type { AccountRequest } from "#src/limits/account.do.ts";
 import type { Decision } from "#src/limits/account.ts";
-import { type AccountStub, limitsOf, requestLease } from "#src/limits/admission.ts";
+import { type AccountStub, type Lease, requestLease } from "#src/limits/admission.ts";
+import type { Progress } from "#src/limits/leases.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { eventWith } from "#test/support/events.ts";
 
-const REQUEST = { limits: [], leaseMs: 1_000, keyId: null, ifAbandoned: eventWith() };
-const ADMITTED: Decision = { kind: "admitted", standings: [] };
+const REQUEST: AccountRequest = {
+  limits: [],
+  slots: [],
+  cost: { requests: 1, tokens: 0, micros: 0 },
+  keyId: null,
+  tenant: null,
+  askedAtMs: 1_790_000_000_000,
+  ifAbandoned: eventWith(),
+};
+const STANDINGS = { windows: [], slots: [] };
+const ADMITTED: Decision = { kind: "admitted", standings: STANDINGS };
+const DENIED: Decision = {
+  kind: "denied",
+  standings: STANDINGS,
+  violated: { name: "rpm", unit: "requests" },
+  retryAfterMs: 9,
+};
 const NEVER = new Promise<never>(() => undefined);
 
 /** An object's stub; what a test does not say is answered well. */
@@ -13,70 +30,71 @@ function stub(answers: Partial<AccountStub> = {}): AccountStub {
   return {
     admit: () => Promise.resolve(ADMITTED),
     confirm: () => Promise.resolve(true),
+    renew: () => Promise.resolve(true),
     settle: () => Promise.resolve(),
     ...answers,
   };
 }
 
-test("the tier's request windows", () => {
-  const tier = { rpm: 50, rph: 500, rpd: 5_000, tpm: 20_000, concurrency: 4, share: 1 };
-  expect(limitsOf(tier)).toEqual([
-    { name: "rpm", max: 50, windowMs: 60_000 },
-    { name: "rph", max: 500, windowMs: 3_600_000 },
-    { name: "rpd", max: 5_000, windowMs: 86_400_000 },
-  ]);
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
 });
 
 describe("what the object says", () => {
-  test.each<{ name: string; answers: Partial<AccountStub>; kind: string }>([
-    { name: "admitted", answers: {}, kind: "admitted" },
-    {
-      name: "denied",
-      answers: { admit: () => Promise.resolve({ kind: "denied", standings: [], retryAfterMs: 9 }) },
-      kind: "denied",
-    },
-    {
-      name: "key_retired",
-      answers: { admit: () => Promise.resolve({ kind: "key_retired" }) },
-      kind: "key_retired",
-    },
-    {
-      name: "an object that fails",
-      answers: { admit: () => Promise.reject(new Error("overloaded")) },
-      kind: "unreachable",
-    },
-  ])(
-    "$name",
-    async ({ answers, kind }) => {
-      expect((await requestLease(() => stub(answers), REQUEST)).kind).toBe(kind);
-    },
-    8_000,
-  );
-
-  test("an object that hangs is given up", async () => {
-    const waited = vi.spyOn(scheduler, "wait").mockResolvedValue();
-    const hanging = stub({ admit: () => NEVER, confirm: () => NEVER });
-    expect((await requestLease(() => hanging, REQUEST)).kind).toBe("unreachable");
-    expect(waited).toHaveBeenCalledExactlyOnceWith(5_000, expect.anything());
-    waited.mockRestore();
+  test.each<{ name: string; decision: Decision }>([
+    { name: "denied", decision: DENIED },
+    { name: "key_retired", decision: { kind: "key_retired" } },
+  ])("$name is passed on", async ({ decision }) => {
+    expect(await requestLease(() => stub({ admit: () => Promise.resolve(decision) }), REQUEST)).toEqual(decision);
   });
 
-  test("no stub to be had is no pass", async () => {
-    const connect = (): AccountStub => {
-      throw new Error("stub creation rate");
-    };
-    expect((await requestLease(connect, REQUEST)).kind).toBe("unreachable");
+  test("admitted is a lease that shows where the caller stands", async () => {
+    const admission = await requestLease(() => stub(), REQUEST);
+    expect(admission).toMatchObject({ kind: "admitted", lease: { standings: STANDINGS } });
   });
 });
 
-describe("the lease", () => {
-  async function leaseBy(connect: () => AccountStub) {
+describe("an object that cannot be reached", () => {
+  /** What becomes of a question; and what is said after all. */
+  async function unreachable(connect: () => AccountStub) {
     const admission = await requestLease(connect, REQUEST);
-    if (admission.kind !== "admitted") throw new Error(admission.kind);
-    return admission.lease;
+    if (admission.kind !== "unreachable") throw new Error(admission.kind);
+    // Looked at at once, as a late answer may be a rejection.
+    const late = admission.late.catch((cause: unknown) => `rejected: ${String(cause)}`);
+    return { cause: String(admission.cause), late };
   }
 
-  test("the confirmation travels with the question, on the same stub, and is not waited for", async () => {
+  test("fails: no pass", async () => {
+    const { cause, late } = await unreachable(() => stub({ admit: () => Promise.reject(new Error("overloaded")) }));
+    expect({ cause, late: await late }).toEqual({ cause: "Error: overloaded", late: "rejected: Error: overloaded" });
+  });
+
+  test("cannot even be asked: no pass", async () => {
+    const { late } = await unreachable(() => {
+      throw new Error("stub creation rate");
+    });
+    expect(await late).toBe("rejected: Error: stub creation rate");
+  });
+
+  test("hangs: given up after five seconds, and what it says after all is still heard", async () => {
+    const waited = vi.spyOn(scheduler, "wait").mockResolvedValue();
+    const { promise, resolve } = Promise.withResolvers<Decision>();
+    const { late } = await unreachable(() => stub({ admit: () => promise, confirm: () => NEVER }));
+    expect(waited).toHaveBeenCalledExactlyOnceWith(5_000, expect.anything());
+    resolve(ADMITTED);
+    expect(await late).toEqual(ADMITTED);
+  });
+});
+
+async function leaseBy(connect: () => AccountStub): Promise<Lease> {
+  const admission = await requestLease(connect, REQUEST);
+  if (admission.kind !== "admitted") throw new Error(admission.kind);
+  return admission.lease;
+}
+
+describe("the confirmation", () => {
+  test("travels with the question, on the same stub, and is not waited for", async () => {
     const asked: string[] = [];
     const account = stub({
       admit: () => {
@@ -96,23 +114,102 @@ describe("the lease", () => {
     expect({ asked, stubs }).toEqual({ asked: ["admit", `confirm ${REQUEST.ifAbandoned.id}`], stubs: 1 });
   });
 
-  test("a confirmation that fails is a no, not a rejection", async () => {
-    const lease = await leaseBy(() => stub({ confirm: () => Promise.reject(new Error("reset")) }));
-    expect(await lease.confirmed).toBe(false);
+  test.each<{ name: string; confirm: AccountStub["confirm"]; confirmed: boolean }>([
+    { name: "yes", confirm: () => Promise.resolve(true), confirmed: true },
+    { name: "no", confirm: () => Promise.resolve(false), confirmed: false },
+    {
+      name: "that fails is a no, not a rejection",
+      confirm: () => Promise.reject(new Error("reset")),
+      confirmed: false,
+    },
+  ])("$name", async ({ confirm, confirmed }) => {
+    expect(await (await leaseBy(() => stub({ confirm }))).confirmed).toBe(confirmed);
+  });
+});
+
+describe("while a request runs", () => {
+  type Renewal = { readonly by: number; readonly id: string; readonly progress: Progress };
+
+  /** A lease, with the renewals that reached the object, and by which stub. */
+  async function renewing(renew: AccountStub["renew"] = () => Promise.resolve(true)) {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    const renewals: Renewal[] = [];
+    let stubs = 0;
+    const lease = await leaseBy(() => {
+      const by = stubs++;
+      return stub({
+        renew: (id, progress) => {
+          renewals.push({ by, id, progress });
+          return renew(id, progress);
+        },
+      });
+    });
+    return { lease, renewals };
+  }
+
+  test("its lease is renewed every ten seconds, by a fresh stub, with what is known by then", async () => {
+    const { lease, renewals } = await renewing();
+    const { id } = REQUEST.ifAbandoned;
+    let completionTokens = 0;
+    lease.hold(() => ({ completionTokens: completionTokens++ }));
+    vi.advanceTimersByTime(9_999);
+    expect(renewals).toEqual([]);
+    vi.advanceTimersByTime(20_001);
+    expect(renewals).toEqual([
+      { by: 1, id, progress: { completionTokens: 0 } },
+      { by: 2, id, progress: { completionTokens: 1 } },
+      { by: 3, id, progress: { completionTokens: 2 } },
+    ]);
   });
 
-  test("settling goes to a fresh stub, and once more to another when that breaks", async () => {
-    const settled: { by: number; event: InferenceEvent }[] = [];
+  test("nobody renews a lease that is not held, nor one twice as often that is held twice", async () => {
+    const { lease, renewals } = await renewing();
+    vi.advanceTimersByTime(60_000);
+    expect(renewals).toEqual([]);
+    lease.hold(() => ({}));
+    lease.hold(() => ({}));
+    vi.advanceTimersByTime(10_000);
+    expect(renewals).toHaveLength(1);
+  });
+
+  test("a renewal that fails is followed by another, and rejects nowhere", async () => {
+    const { lease, renewals } = await renewing(() => Promise.reject(new Error("broken")));
+    lease.hold(() => ({}));
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(renewals).toHaveLength(2);
+  });
+
+  test("with its end renewals end", async () => {
+    const { lease, renewals } = await renewing();
+    lease.hold(() => ({}));
+    vi.advanceTimersByTime(10_000);
+    await lease.settle(eventWith());
+    vi.advanceTimersByTime(60_000);
+    expect(renewals).toHaveLength(1);
+  });
+});
+
+describe("settling", () => {
+  type Settled = { readonly by: number; readonly event: InferenceEvent };
+
+  /** A lease whose settles fail so often, with those that were tried. */
+  async function settling(failures: number, cause: Error) {
+    const settled: Settled[] = [];
     let stubs = 0;
     const lease = await leaseBy(() => {
       const by = stubs++;
       return stub({
         settle: (event) => {
           settled.push({ by, event });
-          return by === 1 ? Promise.reject(new Error("broken")) : Promise.resolve();
+          return settled.length <= failures ? Promise.reject(cause) : Promise.resolve();
         },
       });
     });
+    return { lease, settled };
+  }
+
+  test("goes to a fresh stub, and once more to another when that breaks", async () => {
+    const { lease, settled } = await settling(1, new Error("broken"));
     const event = eventWith();
     await lease.settle(event);
     expect(settled).toEqual([
@@ -121,8 +218,15 @@ describe("the lease", () => {
     ]);
   });
 
-  test("an object that stays unreachable is told to who settles", async () => {
-    const lease = await leaseBy(() => stub({ settle: () => Promise.reject(new Error("gone")) }));
+  test("with an object that stays unreachable is told to who settles", async () => {
+    const { lease, settled } = await settling(9, new Error("gone"));
     await expect(lease.settle(eventWith())).rejects.toThrow("gone");
+    expect(settled).toHaveLength(2);
+  });
+
+  test("does not ask an object twice that has too much to do", async () => {
+    const { lease, settled } = await settling(9, Object.assign(new Error("too much"), { overloaded: true }));
+    await expect(lease.settle(eventWith())).rejects.toThrow("too much");
+    expect(settled).toHaveLength(1);
   });
 });
