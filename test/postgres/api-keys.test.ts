@@ -16,7 +16,7 @@ import {
 } from "#src/postgres/api-keys.ts";
 import { inSession, type Session } from "#src/postgres/session.ts";
 import { transact } from "#src/postgres/transaction.ts";
-import { consume } from "#src/usage/consume.ts";
+import { deliver } from "#test/support/deliveries.ts";
 import { eventWith } from "#test/support/events.ts";
 
 const NOW_MS = 1_790_000_000_123;
@@ -268,11 +268,9 @@ describe("last used", () => {
   test("comes with the ledger's rows, also when they are delivered again", async () => {
     const { id } = await issued();
     const events = [NOW_MS + 1, NOW_MS + 2].map((atMs) => eventWith({ keyId: id, atMs }));
-    const messages = [...events, eventWith(), eventWith({ keyId: "key_none" })].map((body) => {
-      return { id: body.id, body, attempts: 1, ack: () => undefined, retry: () => undefined };
-    });
-    await consume({ messages }, env.HYPERDRIVE.connectionString, NOW_MS);
-    await consume({ messages: messages.slice(0, 1) }, env.HYPERDRIVE.connectionString, NOW_MS);
+    const sent = [...events, eventWith(), eventWith({ keyId: "key_none" })].map((event) => ({ event }));
+    await deliver(sent);
+    await deliver(sent.slice(0, 1));
     expect((await at(id))?.lastUsedAt).toEqual(new Date(NOW_MS + 2));
   });
 

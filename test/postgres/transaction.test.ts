@@ -12,6 +12,9 @@ const statement = (text: string, ...values: unknown[]): Statement => ({ text, va
 const FAILING = statement("SELECT 1 / 0");
 const DIVISION_BY_ZERO = "22012";
 
+/** SQLSTATE; what is no error stays as it is. */
+const codeOf = (cause: unknown): unknown => (cause instanceof Error && "code" in cause ? cause.code : cause);
+
 function inDatabase<T>(work: (session: Session) => Promise<T>, url = env.HYPERDRIVE.connectionString): Promise<T> {
   return inSession(url, work);
 }
@@ -75,7 +78,7 @@ describe("a row that is written stays as it was written", () => {
   const inference = eventWith();
   beforeAll(() => run("causeway_writer", inferenceLogsInsert([inference], 0), auditLogInsert([event])));
 
-  const counted = `INSERT INTO inference_logs SELECT * FROM inference_logs WHERE id = '${inference.id}'
+  const counted = `INSERT INTO inference_logs (id, "timestamp") VALUES ('${inference.id}', now())
     ON CONFLICT (id, "timestamp") DO UPDATE SET prompt_tokens = 0`;
   const forged = `INSERT INTO audit_log (id, "timestamp", actor, action, outcome, recorded_at)
     VALUES (gen_random_uuid(), now(), 'a', 'b', 'ok', '2001-01-01')`;
@@ -83,55 +86,46 @@ describe("a row that is written stays as it was written", () => {
     VALUES ('${event.id}', now(), 'a', 'b', 'ok') ON CONFLICT (id, "timestamp") DO UPDATE
     SET actor = 'somebody else'`;
 
-  const ROLES = ["causeway_writer", "causeway_reader"] as const;
   const WRITTEN = ["audit_log", "inference_logs", "feedback", "host_state", "dead_letter"];
   const MADE = ["usage_minute", "usage_day", "model_metrics", "reports", "job_runs"];
   const PARTITIONS = ["inference_logs_default", "audit_log_default", "usage_minute_default"];
+  const changesOf = (table: string): string[] => [
+    `UPDATE ${table} SET ${COLUMN[table] ?? "id"} = NULL`,
+    `DELETE FROM ${table}`,
+    `TRUNCATE ${table}`,
+    `DROP TABLE ${table}`,
+    `ALTER TABLE ${table} DISABLE TRIGGER ALL`,
+  ];
+  const insertOf = (table: string): string => `INSERT INTO ${table} (${COLUMN[table] ?? "id"}) VALUES (NULL)`;
 
-  test.each<{ role: DatabaseRole; text: string }>([
-    ...[...WRITTEN, ...MADE, ...PARTITIONS].flatMap((table) =>
-      ROLES.flatMap((role) => [
-        { role, text: `UPDATE ${table} SET ${COLUMN[table] ?? "id"} = NULL` },
-        { role, text: `DELETE FROM ${table}` },
-        { role, text: `TRUNCATE ${table}` },
-        { role, text: `DROP TABLE ${table}` },
-        { role, text: `ALTER TABLE ${table} DISABLE TRIGGER ALL` },
-      ]),
-    ),
-    ...[...WRITTEN, ...MADE, ...PARTITIONS, "inference_feedback"].map((table) => ({
-      role: "causeway_writer" as const,
-      text: `SELECT * FROM ${table}`,
-    })),
-    ...[...WRITTEN, ...MADE].map((table) => ({
-      role: "causeway_reader" as const,
-      text: `INSERT INTO ${table} (${COLUMN[table] ?? "id"}) VALUES (NULL)`,
-    })),
-    ...[...MADE, ...PARTITIONS].map((table) => ({
-      role: "causeway_writer" as const,
-      text: `INSERT INTO ${table} (${COLUMN[table] ?? "id"}) VALUES (NULL)`,
-    })),
-    ...["inference_logs", "audit_log"].map((table) => ({
-      role: "causeway_writer" as const,
-      text: `SELECT request_id FROM ${table}`,
-    })),
-    { role: "causeway_writer", text: "SELECT account FROM inference_logs" },
-    { role: "causeway_writer", text: "SELECT body FROM dead_letter" },
-    { role: "causeway_writer", text: "SELECT comment FROM feedback" },
-    { role: "causeway_writer", text: "SELECT host FROM host_state" },
-    { role: "causeway_writer", text: "SELECT add_to_usage_minute()" },
+  test.each<{ role: DatabaseRole; texts: string[] }>([
+    {
+      role: "causeway_reader",
+      texts: [...[...WRITTEN, ...MADE, ...PARTITIONS].flatMap(changesOf), ...[...WRITTEN, ...MADE].map(insertOf)],
+    },
     {
       role: "causeway_writer",
-      text: `INSERT INTO dead_letter (id, queue, message_id, body, reason, attempts, recorded_at)
-        VALUES (gen_random_uuid(), '', '', '', '', 1, '2001-01-01')`,
+      texts: [
+        ...[...WRITTEN, ...MADE, ...PARTITIONS].flatMap(changesOf),
+        ...[...MADE, ...PARTITIONS].map(insertOf),
+        ...[...WRITTEN, ...MADE, ...PARTITIONS, "inference_feedback"].map((table) => `SELECT * FROM ${table}`),
+        "SELECT request_id FROM audit_log",
+        "SELECT account FROM inference_logs",
+        "SELECT body FROM dead_letter",
+        "SELECT comment FROM feedback",
+        "SELECT host FROM host_state",
+        "SELECT add_to_usage_minute()",
+        `INSERT INTO dead_letter (id, queue, message_id, body, reason, attempts, recorded_at)
+          VALUES (gen_random_uuid(), '', '', '', '', 1, '2001-01-01')`,
+        ...[counted, forged, taken],
+        "CREATE TABLE audit_log_of_mine ()",
+      ],
     },
-    { role: "causeway_writer", text: counted },
-    { role: "causeway_writer", text: forged },
-    { role: "causeway_writer", text: taken },
-    { role: "causeway_writer", text: "CREATE TABLE audit_log_of_mine ()" },
-  ])("$role may not: $text", async ({ role, text }) => {
-    await expect(run(role, statement(text))).rejects.toMatchObject({ code: INSUFFICIENT_PRIVILEGE });
-    expect(await rows("audit_log", event.id)).toEqual([expect.objectContaining({ actor: event.actor })]);
-    expect(await rows("inference_logs", inference.id)).toHaveLength(1);
+  ])("$role may change nothing, nor read or write more than it has to", async ({ role, texts }) => {
+    const sets = texts.map((text) => [statement(text)]);
+    const causes = await inDatabase((session) => tryEach(session, role, sets));
+    const allowed = texts.filter((_, at) => codeOf(causes[at]) !== INSUFFICIENT_PRIVILEGE);
+    expect(allowed).toEqual([]);
   });
 
   test("the reader reads", async () => {
@@ -171,8 +165,7 @@ describe("a row that is written stays as it was written", () => {
 
 describe("sets of statements tried, each as if it were alone", () => {
   const tried = (...sets: Statement[][]) => inDatabase((session) => tryEach(session, "causeway_writer", sets));
-  const codes = (causes: unknown[]) =>
-    causes.map((cause) => (cause instanceof Error && "code" in cause ? cause.code : cause));
+  const codes = (causes: unknown[]) => causes.map(codeOf);
 
   test("tells why each is refused, in order, and keeps nothing", async () => {
     const [one, two] = [auditWith(), auditWith()];
