@@ -61,6 +61,23 @@ it("takes no part for silent that is being stopped", async () => {
   expect(await Promise.race([supervisor.crashed, sleep(200, "none")])).toBe("none");
 });
 
+it.each(["ask", "kill"] as const)(
+  "ends one part on purpose (%s), which is no crash, and starts it again",
+  async (how) => {
+    const launch = () => supervisor.launch(shell("steady", "sleep 60 & sleep 60"));
+    const first = launch();
+    supervisor.watch(first, { everyMs: 50, limitMs: 50, failures: 10 }, "GET /health", unanswered);
+    expect(supervisor.part("steady").pid).toBe(first.pid);
+    await supervisor.end("steady", how);
+    expect(membersOf(first.pid)).toEqual([]);
+    expect(() => supervisor.part("steady")).toThrow("no part named steady runs");
+    const second = launch();
+    expect(supervisor.part("steady").pid).toBe(second.pid);
+    // Longer than it takes to find the first one silent.
+    expect(await Promise.race([supervisor.crashed, sleep(1_500, "none")])).toBe("none");
+  },
+);
+
 it("gives up waiting for a part that never answers", async () => {
   const part = supervisor.launch(shell("mute", "sleep 60"));
   await expect(supervisor.ready(part, 100, async () => null)).rejects.toBeInstanceOf(PartSilent);
