@@ -7,6 +7,7 @@ import type { Served } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
 import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
+import { counts } from "./tally.ts";
 import { render } from "./template.ts";
 
 /** The members that every piece of one reply repeats. */
@@ -131,10 +132,13 @@ export function finishReasonOf(document: JsonObject): "length" | "stop" {
   return document.stop_type === "limit" || document.stopped_limit === true ? "length" : "stop";
 }
 
-export function usageOf(document: JsonObject): Record<"prompt_tokens" | "completion_tokens" | "total_tokens", number> {
+/** OpenAI's usage; with the prompt's part from the cache where the host tells it. */
+export function usageOf(document: JsonObject): JsonObject {
   const prompt_tokens = countOf(document.tokens_evaluated) ?? 0;
   const completion_tokens = countOf(document.tokens_predicted) ?? 0;
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
+  const usage = { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
+  const cached_tokens = counts(document)?.cachedTokens ?? null;
+  return cached_tokens === null ? usage : { ...usage, prompt_tokens_details: { cached_tokens } };
 }
 
 /** A count as the host tells it, or null. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type NativeReply, nativeAnswer, nativeRequest } from "#src/upstream/native.ts";
+import { counts } from "#src/upstream/tally.ts";
 import { problemOf, question, servedBy } from "./asked.ts";
 
 const { served } = servedBy({ engine: "llamacpp", native: true });
@@ -153,6 +154,19 @@ describe("the whole answer", () => {
   ])("$document means $reason", ({ document, reason }) => {
     const answer = nativeAnswer(reply("chat"), { content: "", ...document });
     expect(answer.choices).toMatchObject([{ finish_reason: reason }]);
+  });
+
+  test.each([
+    { timings: { cache_n: 4, prompt_n: 1, predicted_n: 2 }, details: { prompt_tokens_details: { cached_tokens: 4 } } },
+    { timings: { cache_n: 0, prompt_n: 5, predicted_n: 2 }, details: { prompt_tokens_details: { cached_tokens: 0 } } },
+    { timings: { prompt_n: 5, predicted_n: 2 }, details: {} },
+    { timings: "none", details: {} },
+  ])("timings of $timings tell the cache's part: $details", ({ timings, details }) => {
+    const document = { content: "hey", tokens_evaluated: 5, tokens_predicted: 2, timings };
+    const { usage } = nativeAnswer(reply("chat"), document);
+    expect(usage).toEqual({ prompt_tokens: 5, completion_tokens: 2, total_tokens: 7, ...details });
+    // The ledger reads it in the translated answer.
+    expect(counts({ usage })?.cachedTokens ?? null).toBe(details.prompt_tokens_details?.cached_tokens ?? null);
   });
 
   test.each([null, -1, 1.5, "5", Number.NaN])("a count of %s is none", (count) => {
