@@ -14,6 +14,10 @@ const RESEND_AT_MOST_AFTER_MS = 3_600_000;
 const RETRY_MS = { first: 1_000, last: 60_000 };
 /** Platform limits of `sendBatch`: 100 messages, 256 kB in all; a little is left for each message's own frame. */
 const BATCH = { messages: 100, bytes: 240_000 };
+/** Of one message: 128 kB. */
+const LARGEST_EVENT = 120_000;
+/** Platform limit of a stored or bound value: 2 MB, and a character may take three bytes. */
+const PART_CHARACTERS = 600_000;
 
 /** A row: an open lease (it has a hold), or a settled event. */
 export type OutboxRow = {
@@ -79,15 +83,19 @@ export class Outbox {
     return row === undefined ? undefined : JSON.parse(row.event);
   }
 
-  /** Writes what was noted, in one statement. @throws what the storage throws; then everything is still noted */
+  /**
+   * Writes what was noted, in one statement or few. Within the caller's transaction.
+   *
+   * @throws what the storage throws; then everything is still noted
+   */
   write(): void {
-    if (this.#unwritten.size === 0) return;
-    this.#sql.exec(
-      `INSERT INTO outbox (id, hold, event)
-       SELECT value ->> 'id', value ->> 'hold', value -> 'event' FROM json_each(?) WHERE true
-       ON CONFLICT (id) DO UPDATE SET hold = excluded.hold, event = excluded.event`,
-      JSON.stringify([...this.#unwritten.values()]),
-    );
+    for (const rows of inParts([...this.#unwritten.values()].map((row) => JSON.stringify(row))))
+      this.#sql.exec(
+        `INSERT INTO outbox (id, hold, event)
+         SELECT value ->> 'id', value ->> 'hold', value -> 'event' FROM json_each(?) WHERE true
+         ON CONFLICT (id) DO UPDATE SET hold = excluded.hold, event = excluded.event`,
+        `[${rows.join()}]`,
+      );
     this.#unwritten.clear();
   }
 
@@ -112,10 +120,11 @@ export class Outbox {
       for (;;) {
         const batch = this.#nextBatch(now());
         if (batch.length === 0) break;
+        const sent = batch.map(({ id }) => ({ id, due: this.#due.get(id) }));
         await this.#queue.sendBatch(
-          batch.map(({ event }) => ({ body: { event: JSON.parse(event), outbox: this.#name } })),
+          batch.map(({ event }) => ({ body: { event: sendable(event), outbox: this.#name } })),
         );
-        for (const { id } of batch) this.#sent(id, now());
+        for (const { id, due } of sent) this.#sent(id, due, now());
       }
       this.#failures = 0;
     } catch (cause) {
@@ -143,17 +152,42 @@ export class Outbox {
     for (const id of due) if (!found.has(id)) this.#due.delete(id);
     let bytes = 0;
     const fitting = rows.findIndex(({ event }, at) => {
-      bytes += new TextEncoder().encode(event).byteLength + this.#name.length + 64;
+      bytes += bytesOf(event) + this.#name.length + 64;
       return bytes > BATCH.bytes && at > 0;
     });
     return fitting === -1 ? rows : rows.slice(0, fitting);
   }
 
-  #sent(id: string, nowMs: number): void {
-    const due = this.#due.get(id);
+  #sent(id: string, due: Due | undefined, nowMs: number): void {
     // Acknowledged, or settled anew, while the batch was on its way.
-    if (due === undefined || this.#unwritten.has(id)) return;
+    if (due === undefined || this.#due.get(id) !== due) return;
     const afterMs = Math.min(RESEND_AT_MOST_AFTER_MS, this.#resendAfterMs * 2 ** due.sends);
     this.#due.set(id, { atMs: nowMs + afterMs, sends: due.sends + 1 });
   }
+}
+
+/** Rows in parts that one value may hold. */
+function inParts(rows: readonly string[]): string[][] {
+  const parts: string[][] = [];
+  let characters = Number.POSITIVE_INFINITY;
+  for (const row of rows) {
+    characters += row.length;
+    if (characters > PART_CHARACTERS) {
+      parts.push([]);
+      characters = row.length;
+    }
+    parts.at(-1)?.push(row);
+  }
+  return parts;
+}
+
+/** A stored event as the queue takes it: what is too long is so by its content, and would hold up all others for ever. */
+function sendable(stored: string): UsageEvent {
+  const event: UsageEvent = JSON.parse(stored);
+  const isTooLong = bytesOf(stored) > LARGEST_EVENT;
+  return isTooLong && event.kind === "inference" ? { ...event, content: null } : event;
+}
+
+function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).byteLength;
 }
