@@ -79,8 +79,9 @@ describe("the rows of open leases", () => {
       outbox.note({ id: event.id, hold: '{"slots":["a\\"b"]}', event }, START_MS);
       expect(outbox.openRows()).toEqual([]);
       outbox.write();
-      expect(anew().openRows()).toEqual([{ id: event.id, hold: '{"slots":["a\\"b"]}', event }]);
-      expect(outbox.nextDueAtMs()).toBeNull();
+      const next = anew();
+      expect(next.openRows()).toEqual([{ id: event.id, hold: '{"slots":["a\\"b"]}', event }]);
+      expect([outbox.nextDueAtMs(), next.nextDueAtMs()]).toEqual([null, null]);
       await send();
       expect(queue.batches).toEqual([]);
     }));
@@ -227,6 +228,16 @@ describe("while a batch is on its way", () => {
       expect(world.rows()).toEqual([]);
     }));
 });
+
+test("what is acknowledged before it was written anew does not come back", () =>
+  inStorage(({ outbox, settle, rows }) => {
+    const event = eventWith();
+    settle(event);
+    outbox.note({ id: event.id, hold: null, event: { ...event, outcome: "client_left" } }, START_MS);
+    outbox.acknowledge([event.id]);
+    outbox.write();
+    expect(rows()).toEqual([]);
+  }));
 
 describe("batches", () => {
   test("hold a hundred messages at most, and nothing is left out or sent twice", () =>
