@@ -1,4 +1,4 @@
-/** Asking a gateway's `/admin` as an administrator: one request, and what came back, or a refusal that says what to do. */
+/** Asking a gateway's `/admin`: one request of an administrator, and what came back, or a refusal that says what to do. */
 import { z } from "zod";
 import { freshToken } from "../stack/fresh-token.ts";
 import { Refusal } from "../stack/refusal.ts";

@@ -1,10 +1,10 @@
-/** The command line of `npm run jobs`: text in, a command or a refusal out. Pure. Which jobs there are the gateway says. */
+/** The command line of `npm run jobs`: text in, a command or a refusal out. Pure. What jobs there are the gateway says. */
 import { parseArgs } from "node:util";
 import type { Request } from "../gateway/ask.ts";
 import { WHERE_USAGE, type Where, whereOf } from "../gateway/where.ts";
 import { Refusal } from "../stack/refusal.ts";
 
-export const USAGE = `npm run jobs [-- NAME] [flags]      The batch jobs, and how each one ran last; with a NAME, runs that one now.
+export const USAGE = `npm run jobs [-- NAME] [flags]      The batch jobs, and how each one ran last; with a NAME, runs it now.
 
   --period TIME          runs it again for the period that a time lies in, such as 2026-11-21T08:00:00Z
                          (default: the period that is going on, as far as it has come)

@@ -1,7 +1,7 @@
 /**
  * `/admin/jobs`: the batch jobs with their last runs, and running one now. By hand a job is run for the period that is
- * going on, as far as it has come, or again for one of those that the schedule would still catch up; the run is on record
- * like any other, and one that was made before its period was over is made again by the schedule.
+ * going on, as far as it has come, or again for one of those that the schedule would still catch up; the run is on
+ * record like any other, and one that was made before its period was over is made again by the schedule.
  */
 import { z } from "zod";
 import { askDatabase } from "#src/ingress/ask-database.ts";

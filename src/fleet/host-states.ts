@@ -58,7 +58,8 @@ export class HostStates {
     this.#sql = sql;
     this.#outbox = outbox;
     sql.exec(
-      "CREATE TABLE IF NOT EXISTS told (host TEXT PRIMARY KEY, state TEXT NOT NULL, slots INTEGER NOT NULL, at_ms INTEGER NOT NULL)",
+      `CREATE TABLE IF NOT EXISTS told (
+         host TEXT PRIMARY KEY, state TEXT NOT NULL, slots INTEGER NOT NULL, at_ms INTEGER NOT NULL)`,
     );
   }
 

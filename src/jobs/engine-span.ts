@@ -1,6 +1,6 @@
 /**
- * What an engine counted between two looks at it, held against what the ledger has of the same span. Nothing is guessed:
- * without two looks, or where the engine began anew in between, there is a reason and no difference. Pure.
+ * What an engine counted between two looks at it, held against what the ledger has of the same span. Nothing is
+ * guessed: without two looks, or where the engine began anew in between, there is a reason and no difference. Pure.
  */
 import { z } from "zod";
 import type { Host } from "#src/catalog/schema.ts";

@@ -1,6 +1,6 @@
 /**
- * Runs jobs: one at a time under a lock that dies with the run, each period on record. A run that died or failed is taken
- * up again; a period that was run whole is not run again unless somebody asks for it.
+ * Runs jobs: one at a time under a lock that dies with the run, each period on record. A run that died or failed is
+ * taken up again; a period that was run whole is not run again unless somebody asks for it.
  */
 import { alone, beginRun, failRun, finishRun, readHistories } from "#src/postgres/job-runs.ts";
 import type { Bounds, Session } from "#src/postgres/session.ts";

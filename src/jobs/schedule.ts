@@ -1,6 +1,6 @@
 /**
- * When a job is due. Time is cut into periods of one length, in UTC; a period is run once it has ended, and one that was
- * missed is caught up, within bounds. Pure: what has run and what time it is are arguments.
+ * When a job is due. Time is cut into periods of one length, in UTC; a period is run once it has ended, and one that
+ * was missed is caught up, within bounds. Pure: what has run and what time it is are arguments.
  */
 
 export type Schedule = {

@@ -1,5 +1,6 @@
 /** What a span of time came to for the business, from `usage_minute`: in all, by tenant, by model, and by both. */
 import { z } from "zod";
+import { at, ms } from "./milliseconds.ts";
 import type { Session } from "./session.ts";
 import { CHANGES_OVERLAP } from "./usage-day.ts";
 
@@ -7,12 +8,13 @@ const FIGURES = `
   SELECT
     grouping(tenant, model) AS grouped, tenant, model, sum(requests)::double precision AS requests,
     count(DISTINCT account)::integer AS users, sum(errors)::double precision AS errors,
-    sum(prompt_tokens)::double precision AS prompt_tokens, sum(completion_tokens)::double precision AS completion_tokens,
+    sum(prompt_tokens)::double precision AS prompt_tokens,
+    sum(completion_tokens)::double precision AS completion_tokens,
     sum(cost_micros)::double precision AS cost_micros, sum(unpriced_requests)::double precision AS unpriced_requests,
     sum(cached_requests)::double precision AS cached_requests, sum(saved_tokens)::double precision AS saved_tokens,
     sum(estimated_requests)::double precision AS estimated_requests
   FROM usage_minute
-  WHERE minute >= to_timestamp($1::double precision / 1000) AND minute < to_timestamp($2::double precision / 1000)
+  WHERE minute >= ${at("$1")} AND minute < ${at("$2")}
   GROUP BY GROUPING SETS ((), (tenant), (model), (tenant, model))
   ORDER BY 1, 2, 3`;
 
@@ -50,10 +52,9 @@ export async function readBusinessFigures(
 
 const STALE = `
   SELECT
-    (extract(epoch FROM r.period_start) * 1000)::double precision AS "startMs",
-    (extract(epoch FROM r.period_end) * 1000)::double precision AS "endMs"
+    ${ms("r.period_start")} AS "startMs", ${ms("r.period_end")} AS "endMs"
   FROM reports r
-  WHERE r.kind = $1 AND r.period_start >= to_timestamp($2::double precision / 1000)
+  WHERE r.kind = $1 AND r.period_start >= ${at("$2")}
     AND EXISTS (
       SELECT FROM usage_minute u
       WHERE u.changed_at > r.created_at - ${CHANGES_OVERLAP} AND u.minute >= r.period_start AND u.minute < r.period_end)

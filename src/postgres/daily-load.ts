@@ -1,5 +1,6 @@
 /** What each host and model had to do day by day, from `usage_day`, and how long hosts were up, from `host_state`. */
 import { z } from "zod";
+import { at } from "./milliseconds.ts";
 import type { Session } from "./session.ts";
 
 const LOAD = `
@@ -40,13 +41,13 @@ const UPTIME = `
       host, state, slots, "timestamp" AS since,
       least(lead("timestamp") OVER (PARTITION BY host ORDER BY "timestamp", id), "timestamp" + ${SILENCE}) AS until
     FROM host_state
-    WHERE "timestamp" >= to_timestamp($1::double precision / 1000) - ${SILENCE}
-      AND "timestamp" < to_timestamp($2::double precision / 1000)
+    WHERE "timestamp" >= ${at("$1")} - ${SILENCE}
+      AND "timestamp" < ${at("$2")}
   ), lasted AS (
     SELECT
       host, state, slots, since,
-      greatest(0, extract(epoch FROM least(until, to_timestamp($2::double precision / 1000))
-        - greatest(since, to_timestamp($1::double precision / 1000)))) * 1000 AS ms
+      greatest(0, extract(epoch FROM least(until, ${at("$2")})
+        - greatest(since, ${at("$1")}))) * 1000 AS ms
     FROM said
   )
   SELECT

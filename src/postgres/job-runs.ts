@@ -3,10 +3,8 @@
  * which dies with the connection that holds it, and so with the run.
  */
 import { z } from "zod";
+import { at, ms } from "./milliseconds.ts";
 import type { Session } from "./session.ts";
-
-const at = (parameter: string): string => `to_timestamp(${parameter}::double precision / 1000)`;
-const ms = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::double precision`;
 
 const runRow = z.object({
   name: z.string(),

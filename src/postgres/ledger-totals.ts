@@ -1,5 +1,6 @@
 /** What the ledger holds of a day or a span, for holding it against what accounts and engines counted themselves. */
 import { z } from "zod";
+import { at } from "./milliseconds.ts";
 import type { Session } from "./session.ts";
 
 export type LedgerTotals = {
@@ -19,7 +20,7 @@ const BY_ACCOUNT = `
     account, count(*)::integer AS requests, sum(prompt_tokens)::double precision AS "promptTokens",
     sum(completion_tokens)::double precision AS "completionTokens"
   FROM inference_logs
-  WHERE "timestamp" >= to_timestamp($1::double precision / 1000) AND "timestamp" < to_timestamp($2::double precision / 1000)
+  WHERE "timestamp" >= ${at("$1")} AND "timestamp" < ${at("$2")}
   GROUP BY account
   ORDER BY account`;
 
@@ -36,7 +37,7 @@ export async function readTotalsByAccount(
 
 const LATELY = `
   SELECT account FROM usage_minute
-  WHERE minute >= to_timestamp($1::double precision / 1000) AND minute < to_timestamp($2::double precision / 1000)
+  WHERE minute >= ${at("$1")} AND minute < ${at("$2")}
     AND account !~ '^.{90}#[0-9a-f]{32}$'
   GROUP BY account
   ORDER BY max(minute) DESC, account`;
@@ -47,8 +48,7 @@ export async function readActiveAccounts(session: Session, startMs: number, endM
   return rows.map(({ account }) => account);
 }
 
-const OWNERS =
-  "SELECT DISTINCT owner FROM api_keys WHERE created_at < to_timestamp($1::double precision / 1000) ORDER BY owner";
+const OWNERS = `SELECT DISTINCT owner FROM api_keys WHERE created_at < ${at("$1")} ORDER BY owner`;
 
 /** Owners of API keys that were issued before a time. */
 export async function readKeyOwners(session: Session, beforeMs: number): Promise<string[]> {
@@ -64,10 +64,10 @@ const BY_HOST = `
     coalesce(sum(cached_tokens), 0)::double precision AS "cachedTokens"
   FROM inference_logs
   WHERE host IS NOT NULL
-    AND "timestamp" >= to_timestamp($1::double precision / 1000) - interval '1 hour'
-    AND "timestamp" < to_timestamp($2::double precision / 1000)
-    AND "timestamp" + latency_ms * interval '1 millisecond' >= to_timestamp($1::double precision / 1000)
-    AND "timestamp" + latency_ms * interval '1 millisecond' < to_timestamp($2::double precision / 1000)
+    AND "timestamp" >= ${at("$1")} - interval '1 hour'
+    AND "timestamp" < ${at("$2")}
+    AND "timestamp" + latency_ms * interval '1 millisecond' >= ${at("$1")}
+    AND "timestamp" + latency_ms * interval '1 millisecond' < ${at("$2")}
     AND host = $3
   GROUP BY host`;
 

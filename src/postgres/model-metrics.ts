@@ -3,13 +3,17 @@
  * `model_metrics` and over any span for a report.
  */
 import { z } from "zod";
+import { at } from "./milliseconds.ts";
 import type { Session } from "./session.ts";
 
 const PERCENTILES = "ARRAY[0.5, 0.95, 0.99]";
 
+/** A host's speed is what it generated per second of its work on a request, the prompt's included. */
+const WORKED = "outcome = 'complete' AND host_ms > 0 AND completion_tokens > 0";
+
 /**
- * The measures of a group of rows. Latencies are those of whole answers: a caller that left, or a host that failed, ends
- * a request early. A host's speed is what it generated per second of its work on a request, the prompt's included.
+ * The measures of a group of rows. Latencies are those of whole answers: a caller that left, or a host that failed,
+ * ends a request early.
  */
 const MEASURED = `
   count(*) AS requests,
@@ -18,8 +22,8 @@ const MEASURED = `
   percentile_cont(${PERCENTILES}) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome IN ('complete', 'cached'))
     AS latency,
   count(ttft_ms) AS ttft_requests,
-  1000.0 * sum(completion_tokens) FILTER (WHERE ${"outcome = 'complete' AND host_ms > 0 AND completion_tokens > 0"})
-    / sum(host_ms) FILTER (WHERE ${"outcome = 'complete' AND host_ms > 0 AND completion_tokens > 0"})
+  1000.0 * sum(completion_tokens) FILTER (WHERE ${WORKED})
+    / sum(host_ms) FILTER (WHERE ${WORKED})
     AS tokens_per_second,
   sum(prompt_tokens) AS prompt_tokens,
   sum(completion_tokens) AS completion_tokens`;
@@ -59,14 +63,15 @@ export async function reckonHour(session: Session, hour: string): Promise<number
 
 const OVER = `
   SELECT
-    model, host, requests::double precision, errors::double precision, errors::double precision / requests AS error_rate,
-    ttft[1] AS ttft_p50_ms, ttft[2] AS ttft_p95_ms, ttft[3] AS ttft_p99_ms, latency[1] AS latency_p50_ms,
+    model, host, requests::double precision, errors::double precision,
+    errors::double precision / requests AS error_rate, ttft[1] AS ttft_p50_ms, ttft[2] AS ttft_p95_ms,
+    ttft[3] AS ttft_p99_ms, latency[1] AS latency_p50_ms,
     latency[2] AS latency_p95_ms, latency[3] AS latency_p99_ms, tokens_per_second::double precision,
     prompt_tokens::double precision, completion_tokens::double precision
   FROM (
     SELECT model, coalesce(host, '') AS host, ${MEASURED}
     FROM inference_logs
-    WHERE "timestamp" >= to_timestamp($1::double precision / 1000) AND "timestamp" < to_timestamp($2::double precision / 1000)
+    WHERE "timestamp" >= ${at("$1")} AND "timestamp" < ${at("$2")}
     GROUP BY 1, 2
   ) AS measured
   ORDER BY model, host`;

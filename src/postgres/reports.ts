@@ -1,5 +1,6 @@
-/** `reports`: what jobs found, one document for each kind and period. A run's own report is written by `job-runs.ts`. */
+/** `reports`: what jobs found, a document for each kind and period. A run's own report is written by `job-runs.ts`. */
 import { z } from "zod";
+import { at, ms } from "./milliseconds.ts";
 import type { Session } from "./session.ts";
 
 export type Report = {
@@ -9,12 +10,11 @@ export type Report = {
 };
 
 const COLUMNS = `
-  (extract(epoch FROM period_start) * 1000)::double precision AS "startMs",
-  (extract(epoch FROM period_end) * 1000)::double precision AS "endMs", body`;
+  ${ms("period_start")} AS "startMs", ${ms("period_end")} AS "endMs", body`;
 const row = z.object({ startMs: z.number(), endMs: z.number(), body: z.unknown() });
 
 const ONE = `
-  SELECT ${COLUMNS} FROM reports WHERE kind = $1 AND period_start = to_timestamp($2::double precision / 1000)`;
+  SELECT ${COLUMNS} FROM reports WHERE kind = $1 AND period_start = ${at("$2")}`;
 
 /** The report of a period, or null. */
 export async function readReport(session: Session, kind: string, startMs: number): Promise<Report | null> {
@@ -23,7 +23,7 @@ export async function readReport(session: Session, kind: string, startMs: number
 }
 
 const BEFORE = `
-  SELECT ${COLUMNS} FROM reports WHERE kind = $1 AND period_start < to_timestamp($2::double precision / 1000)
+  SELECT ${COLUMNS} FROM reports WHERE kind = $1 AND period_start < ${at("$2")}
   ORDER BY period_start DESC LIMIT 1`;
 
 /** The newest report of a period before a time, or null. */
@@ -35,7 +35,7 @@ export async function readReportBefore(session: Session, kind: string, beforeMs:
 const CORRECT = `
   UPDATE reports AS r SET body = $3::jsonb, created_at = now()
   FROM reports AS old
-  WHERE r.kind = $1 AND r.period_start = to_timestamp($2::double precision / 1000)
+  WHERE r.kind = $1 AND r.period_start = ${at("$2")}
     AND old.kind = r.kind AND old.period_start = r.period_start
   RETURNING old.body IS DISTINCT FROM r.body AS differs`;
 

@@ -53,7 +53,7 @@ test("a gateway that never ran a job runs them all, in order, and then none", as
 test("through a day every job comes as often as it should, however often the cron does", async () => {
   await runAll(NOW_MS);
   const counts: Record<string, number> = {};
-  for (let nowMs = NOW_MS + MINUTE_MS; nowMs <= NOW_MS + DAY_MS; nowMs += 20 * MINUTE_MS) {
+  for (let nowMs = NOW_MS + MINUTE_MS; nowMs <= NOW_MS + DAY_MS; nowMs += 30 * MINUTE_MS) {
     const due = await minute(nowMs);
     for (const name of due) counts[name] = (counts[name] ?? 0) + 1;
     await runAll(
@@ -62,7 +62,7 @@ test("through a day every job comes as often as it should, however often the cro
     );
   }
   expect(counts).toEqual({
-    "1 rollups": 71,
+    "1 rollups": 48,
     "1 business-report": 24,
     "1 reconcile": 1,
     "1 capacity": 1,
