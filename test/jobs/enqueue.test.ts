@@ -62,7 +62,7 @@ test("through a day every job comes as often as it should, however often the cro
     );
   }
   expect(counts).toEqual({
-    "1 rollups": 48,
+    "1 rollups": 47,
     "1 business-report": 24,
     "1 reconcile": 1,
     "1 capacity": 1,
