@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
@@ -27,11 +27,21 @@ beforeAll(async () => {
     return { id, engine, slots: 4, reach: { via: "direct", url: hosts[id].url }, keyFrom: "ENGINE_KEY", ...more };
   };
   const catalog = {
-    hosts: [host("native", "llamacpp", { native: true }), host("llamacpp", "llamacpp"), host("vllm", "vllm")],
+    hosts: [
+      host("native", "llamacpp", { native: true }),
+      host("llamacpp", "llamacpp"),
+      host("vllm", "vllm", { cost: { perHour: 3.6 } }),
+    ],
     models: [
       { id: "tiny", served: [{ host: "native", as: "tiny.gguf", template: "chatml" }], deadlines },
       { id: "small", served: [{ host: "llamacpp", as: "small.gguf" }], deadlines },
       { id: "org/big:fp8", served: [{ host: "vllm", as: "org/big" }], deadlines },
+      {
+        id: "remembered",
+        served: [{ host: "vllm", as: "org/big" }],
+        storeContent: true,
+        price: { per1kTokens: 1, hostTime: true, version: "of-this-test" },
+      },
     ],
   };
   const catalogFile = join(stateDir, "catalog.json");
@@ -137,6 +147,45 @@ describe.each([
     expect(written.completion_tokens).toBeGreaterThanOrEqual(8);
     expect(written.completion_tokens).toBeLessThanOrEqual(Number(truth?.completionTokens));
   });
+});
+
+test("a model whose content is stored: prompt, answer and price are in the ledger, and no word in a log", async () => {
+  const prompt = "canary-remembered-61fa [[tokens=12]]";
+  const heard: string[] = [];
+  for (const stream of [false, true]) {
+    const asked = { model: "remembered", messages: say(prompt), temperature: 1 };
+    let text = "";
+    let id: string | null | undefined;
+    if (stream) {
+      const { data, request_id } = await client()
+        .chat.completions.create({ ...asked, stream })
+        .withResponse();
+      for await (const { choices } of data) text += choices[0]?.delta.content ?? "";
+      id = request_id;
+    } else {
+      const { data, request_id } = await client().chat.completions.create(asked).withResponse();
+      text = data.choices[0]?.message.content ?? "";
+      id = request_id;
+    }
+    heard.push(text);
+    const written = await row(id ?? "");
+    expect(written).toMatchObject({
+      prompt: JSON.stringify(say(prompt)),
+      response: text,
+      completion_tokens: 12,
+      price_version: "of-this-test",
+      admitted_by: "account",
+    });
+    // A milli-dollar for each token, and a milli-dollar for each second of the host, of which a slot bears a quarter.
+    const micros = (Number(written.prompt_tokens) + 12) * 1_000 + Math.round(Number(written.host_ms) / 4);
+    expect(Math.abs(Number(written.cost_estimate) * 1e6 - micros)).toBeLessThanOrEqual(1);
+  }
+  const logs = join(stateDir, "logs");
+  const files = readdirSync(logs, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const said = files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), "utf8"));
+  expect(said.join("")).toContain('"model":"remembered"');
+  for (const words of ["canary-remembered-61fa", ...heard])
+    expect(said.filter((log) => log.includes(words))).toEqual([]);
 });
 
 describe("deadlines", () => {
