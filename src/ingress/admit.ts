@@ -47,24 +47,22 @@ export function leaseOf(
   if (admitted.kind === "admitted") return admitted.lease;
   if (admitted.kind === "key_retired") throw refusal("invalid_token", "the key was revoked");
   if (admitted.kind === "denied") throw denied(admitted);
-  call.defer(giveBack(call, draft, admitted.late));
+  call.defer(release(call, draft.id, admitted.late));
   const windows = takeLocally(call.isolate.allowances, call.principal.accountId, tier, Date.now());
   if (windows !== null) return localLease(call, draft, totalMs, { windows, slots: [] });
   throw new Problem("limits_unavailable", { retryAfterS: UNREACHABLE_RETRY_AFTER_S, cause: admitted.cause });
 }
 
 /** An account that says yes when its caller has gone elsewhere must not hold on to what it reserved. */
-async function giveBack(
+async function release(
   call: KnownCall,
-  draft: InferenceEvent,
+  id: string,
   late: Extract<Admission, { kind: "unreachable" }>["late"],
 ): Promise<void> {
   try {
-    if ((await late).kind !== "admitted") return;
-    const nothing = { promptTokens: 0, completionTokens: 0, estimated: false, costMicros: 0 };
-    await call.env.ACCOUNT.getByName(call.principal.accountId).settle({ ...draft, ...nothing, outcome: "rejected" });
+    if ((await late).kind === "admitted") await call.env.ACCOUNT.getByName(call.principal.accountId).release(id);
   } catch (cause) {
-    console.error(JSON.stringify({ at: "admit.late", requestId: draft.id, cause: String(cause) }));
+    console.error(JSON.stringify({ at: "admit.late", requestId: id, cause: String(cause) }));
   }
 }
 

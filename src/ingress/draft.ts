@@ -2,6 +2,7 @@
 import type { Model } from "#src/catalog/schema.ts";
 import type { Reservation } from "#src/limits/caps.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
+import { costMicros, priceVersion } from "#src/usage/price.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
 import type { Question } from "./question.ts";
 
@@ -48,8 +49,9 @@ export function draftOf(
     attempts: 0,
     cache,
     admittedBy: "account",
-    costMicros: null,
-    priceVersion: null,
+    // Where the host's time counts too, what it would cost is not known.
+    costMicros: costMicros(model.price, { promptTokens, completionTokens, cachedTokens: null, hostMs: null }, null),
+    priceVersion: priceVersion(model.price, null),
     content: null,
   };
 }

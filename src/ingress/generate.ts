@@ -52,7 +52,7 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   const headers = rateLimitHeaders(lease.standings);
   if (kept !== null) {
     const content = model.storeContent ? contentOf(question, wordsOf(kept.body)) : null;
-    return answerKept(call, lease, { ...draft, content }, kept, headers);
+    return answerKept(call, lease, { ...draft, content }, model.price, kept, headers);
   }
 
   const asking: Asking = { call, question, model, lease, draft, keeping, headers, work: { askedAtMs: null } };
@@ -90,10 +90,11 @@ async function answerKept(
   call: KnownCall,
   lease: Lease,
   draft: InferenceEvent,
+  price: Model["price"],
   kept: CachedAnswer,
   headers: Record<string, string>,
 ): Promise<Response> {
-  settleBehind(call, lease, cachedEnding(draft, kept.totalTokens, Date.now()));
+  settleBehind(call, lease, cachedEnding(draft, price, kept.totalTokens, Date.now()));
   call.log.cache = "hit";
   if (!(await lease.confirmed)) throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
   return Response.json(kept.body, { headers: { ...headers, "x-causeway-cache": "hit" } });

@@ -24,34 +24,58 @@ const NOBODY = "";
 
 type Answer = { readonly account: string; readonly own: LedgerTotals | null; readonly reason: string | null };
 
+/** What accounts said before the ledger was read, and how many were not asked. */
+export type FirstAnswers = { readonly answers: readonly Answer[]; readonly leftOut: number };
+
 /**
- * Asks accounts, and compares. Differences are what the ledger has more.
+ * Asks accounts what they counted.
  *
- * Asked are those that the ledger knows of the day, then those that sent something in the week before, then the owners
- * of API keys: rows that were lost altogether leave no name.
+ * Asked are those that the ledger knows of the day or of the week before, then the owners of API keys: rows that were
+ * lost altogether leave no name.
  */
-export async function reconcileAccounts(world: JobWorld, period: Period) {
+export async function askAccounts(world: JobWorld, { startMs, endMs }: Period): Promise<FirstAnswers> {
   const { session, accountOfKey } = world;
-  const { startMs, endMs } = period;
-  const ledger = await readTotalsByAccount(session, startMs, endMs);
   const active = await readActiveAccounts(session, startMs - ACTIVE_WITHIN_MS, endMs);
   const owners = await readKeyOwners(session, endMs);
-  const known = new Set([...ledger.keys(), ...active, ...owners.map(accountOfKey)]);
+  const known = new Set([...active, ...owners.map(accountOfKey)]);
   known.delete(NOBODY);
   const asked = [...known].slice(0, MAX_ASKED);
-  const answers = await askAll(world, asked, dayOf(startMs));
-  const compared = answers.map(({ account, own, reason }) => {
-    const entered = ledger.get(account) ?? NOTHING;
-    const difference = own === null ? null : shown(minus(entered, own));
-    return { account, ledger: shown(entered), own: own === null ? null : shown(own), difference, reason };
+  return { answers: await askAll(world, asked, dayOf(startMs)), leftOut: known.size - asked.length };
+}
+
+/**
+ * Compares what accounts said with the ledger, which had time to hear of it meanwhile. Differences are what the ledger has
+ * more. Requests go on while this runs, so accounts that seem to differ are asked once more: what lies between their two
+ * answers is no difference.
+ */
+export async function compareAccounts(world: JobWorld, { startMs, endMs }: Period, first: FirstAnswers) {
+  const ledger = await readTotalsByAccount(world.session, startMs, endMs);
+  const earlier = new Map(first.answers.map((answer) => [answer.account, answer]));
+  const late = [...ledger.keys()].filter((account) => account !== NOBODY && !earlier.has(account));
+  const entered = (account: string): LedgerTotals => ledger.get(account) ?? NOTHING;
+  const suspects = first.answers.filter(({ account, own }) => own !== null && !isNothing(minus(entered(account), own)));
+  const room = Math.max(0, MAX_ASKED - first.answers.length);
+  const again = [...suspects.map(({ account }) => account), ...late].slice(0, room);
+  const later = new Map((await askAll(world, again, dayOf(startMs))).map((answer) => [answer.account, answer]));
+  const compared = [...first.answers, ...late.flatMap((account) => later.get(account) ?? [])].map((answer) => {
+    const { account, own } = answer;
+    const last = later.get(account)?.own ?? own;
+    const difference = own === null || last === null ? null : shown(beyond(entered(account), own, last));
+    return {
+      account,
+      ledger: shown(entered(account)),
+      own: own === null ? null : shown(own),
+      difference,
+      reason: answer.reason,
+    };
   });
   const differing = compared.filter(({ difference }) => Object.values(difference ?? {}).some((value) => value !== 0));
   const unanswered = compared.filter(({ own }) => own === null);
   return {
-    asked: asked.length,
+    asked: compared.length,
     differing: differing.length,
     unanswered: unanswered.length,
-    leftOut: known.size - asked.length,
+    leftOut: first.leftOut,
     listed: [...differing, ...unanswered].slice(0, MAX_LISTED),
   };
 }
@@ -66,6 +90,21 @@ async function askAll({ totalsOf }: JobWorld, accounts: readonly string[], day: 
   for (let at = 0; at < accounts.length; at += AT_ONCE)
     answers.push(...(await Promise.all(accounts.slice(at, at + AT_ONCE).map(ask))));
   return answers;
+}
+
+/** How far the ledger's figures lie outside of what an account said first and last. */
+function beyond(entered: LedgerTotals, first: LedgerTotals, last: LedgerTotals): LedgerTotals {
+  const outside = (value: number, one: number, other: number): number =>
+    value - Math.min(Math.max(value, Math.min(one, other)), Math.max(one, other));
+  return {
+    requests: outside(entered.requests, first.requests, last.requests),
+    promptTokens: outside(entered.promptTokens, first.promptTokens, last.promptTokens),
+    completionTokens: outside(entered.completionTokens, first.completionTokens, last.completionTokens),
+  };
+}
+
+function isNothing(totals: LedgerTotals): boolean {
+  return Object.values(totals).every((value) => value === 0);
 }
 
 function minus(one: LedgerTotals, other: LedgerTotals): LedgerTotals {

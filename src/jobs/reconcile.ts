@@ -4,7 +4,7 @@
  */
 import { DAY_MS, dayOf, HOUR_MS } from "./calendar.ts";
 import type { Job, JobWorld, Outcome } from "./job.ts";
-import { reconcileAccounts } from "./reconcile-accounts.ts";
+import { askAccounts, compareAccounts } from "./reconcile-accounts.ts";
 import { compareEngine, lookAtEngines, looksBefore } from "./reconcile-engines.ts";
 import type { Period } from "./schedule.ts";
 
@@ -21,12 +21,13 @@ export const reconcile: Job = {
 
 async function work(world: JobWorld, period: Period): Promise<Outcome> {
   const sights = await lookAtEngines(world);
+  const said = await askAccounts(world, period);
   await world.wait(SETTLES_WITHIN_MS);
   const before = await looksBefore(world, reconcile.name, period.startMs);
   const hosts = [];
   // One connection: one question after the other.
   for (const sight of sights) hosts.push(await compareEngine(world, sight, before.get(sight.host.id) ?? null));
-  const accounts = await reconcileAccounts(world, period);
+  const accounts = await compareAccounts(world, period, said);
 
   const differing = hosts.filter(({ difference }) => Object.values(difference ?? {}).some((value) => value !== 0));
   const result = {

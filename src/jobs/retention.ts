@@ -9,6 +9,7 @@ import {
   ensurePartitions,
   forgetDeadLetters,
   readHoursToClear,
+  silenceDeadLetters,
   type Unit,
 } from "#src/postgres/retention.ts";
 import type { Session } from "#src/postgres/session.ts";
@@ -52,10 +53,20 @@ async function work({ session, now }: JobWorld): Promise<Outcome> {
     dropped.push(...(await dropPartitions(session, table, new Date(startOfDayMs(nowMs - days * DAY_MS)))));
   }
   const cleared = await clearOld(session, nowMs);
+  const silenced = await silenceDeadLetters(session, new Date(startOfDayMs(nowMs - CONTENT_DAYS * DAY_MS)));
   const deadLetters = await forgetDeadLetters(session, new Date(nowMs - YEAR_DAYS * DAY_MS));
   const runs = await forgetRuns(session, new Date(nowMs - REPORTS_DAYS * DAY_MS));
   const counts = { partitions_made: made, partitions_dropped: dropped.length, dropped };
-  return { result: { ...counts, ...cleared, dead_letters_dropped: deadLetters, runs_dropped: runs }, report: null };
+  return {
+    result: {
+      ...counts,
+      ...cleared,
+      dead_letters_cleared: silenced,
+      dead_letters_dropped: deadLetters,
+      runs_dropped: runs,
+    },
+    report: null,
+  };
 }
 
 function lastAhead(unit: Unit, nowMs: number): Date {

@@ -20,6 +20,7 @@ import {
   admit,
   type Decision,
   NEW_ACCOUNT,
+  refund,
   type Standings,
   settle,
   standingsOf,
@@ -40,6 +41,9 @@ export type AccountRequest = AdmitRequest & {
   readonly tenant: TenantCaps | null;
 };
 
+/** Events are settled again within seconds, if at all. */
+const COUNTED_REMEMBERED = 1_000;
+
 /** What the row of an open lease keeps beside its event. */
 type Hold = Omit<OpenLease, "id" | "event" | "heardAtMs">;
 
@@ -49,6 +53,8 @@ export class Account extends DurableObject<Env> {
   readonly #outbox: Outbox;
   readonly #share: TenantShare;
   readonly #writes: WriteBehind;
+  /** The last events that the totals have. */
+  readonly #counted = new Set<string>();
   /** Admissions that wait for the tenant, by lease id. */
   readonly #deciding = new Map<string, Promise<unknown>>();
   /** When the alarm is set for; null when unknown or not set. */
@@ -108,6 +114,16 @@ export class Account extends DurableObject<Env> {
   async settle(event: UsageEvent): Promise<void> {
     this.#end(event);
     await this.#writes.written();
+  }
+
+  /** Undoes an admission that came too late: its caller was told otherwise, so it neither counts nor is told of. */
+  release(id: string): void {
+    const lease = this.#leases.close(id, this.#now());
+    if (lease === undefined) return;
+    this.#state = refund(this.#state, lease.charge);
+    this.#share.giveBack(lease.credits, NOTHING);
+    this.#outbox.forget(id);
+    this.#writes.note();
   }
 
   /** The ledger has these events. */
@@ -186,7 +202,13 @@ export class Account extends DurableObject<Env> {
         micros: event.costMicros ?? lease.charge.cost.micros,
       });
     }
-    this.#state = { ...this.#state, totals: count(this.#state.totals, event, this.#outbox.settled(event.id)) };
+    // Settled again long after: the ledger keeps the first, and so do the totals.
+    const before = this.#outbox.settled(event.id);
+    if (before !== undefined || !this.#counted.has(event.id))
+      this.#state = { ...this.#state, totals: count(this.#state.totals, event, before) };
+    this.#counted.add(event.id);
+    const [eldest] = this.#counted;
+    if (this.#counted.size > COUNTED_REMEMBERED && eldest !== undefined) this.#counted.delete(eldest);
     this.#outbox.note({ id: event.id, hold: null, event }, Date.now());
     this.#writes.note();
   }

@@ -131,6 +131,12 @@ function slotStandings(leases: Leases, slots: readonly Slot[], nowMs: number): S
   return slots.map((slot) => ({ slot, remaining: Math.max(0, slot.max - leases.inFlight(slot.name, nowMs)) }));
 }
 
+/** Takes a charge back as if there had been none. */
+export function refund(state: AccountState, { cost, limits, atMs }: Charge): AccountState {
+  const back = { requests: -cost.requests, tokens: -cost.tokens, micros: -cost.micros };
+  return { ...state, windows: correct(state.windows, limits, back, atMs) };
+}
+
 /**
  * What a request turned out to cost.
  *

@@ -99,6 +99,12 @@ export class Outbox {
     this.#unwritten.clear();
   }
 
+  /** Takes out the row of a lease that came to nothing: there is nothing to tell of it. */
+  forget(id: string): void {
+    this.#unwritten.delete(id);
+    this.#sql.exec("DELETE FROM outbox WHERE id = ? AND hold IS NOT NULL", id);
+  }
+
   /** The ledger has these: they need not be kept any longer. */
   acknowledge(ids: readonly string[]): void {
     const known = ids.filter((id) => this.#due.delete(id));

@@ -38,7 +38,10 @@ const LOCK = 7_203_411_877;
 export async function alone<T>(session: Session, waitMs: number, work: () => Promise<T>): Promise<T | null> {
   await session.query("BEGIN");
   try {
-    await session.query("SELECT set_config('lock_timeout', $1, true)", [String(waitMs)]);
+    // The lock's own transaction idles while the work runs on another connection.
+    const bounds =
+      "SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', '0', true)";
+    await session.query(bounds, [String(waitMs)]);
     await session.query("SELECT pg_advisory_xact_lock($1)", [LOCK]);
   } catch (cause) {
     await session.query("ROLLBACK");

@@ -20,11 +20,11 @@ const BY_ACCOUNT = `
     account, count(*)::integer AS requests, sum(prompt_tokens)::double precision AS "promptTokens",
     sum(completion_tokens)::double precision AS "completionTokens"
   FROM inference_logs
-  WHERE "timestamp" >= ${at("$1")} AND "timestamp" < ${at("$2")}
+  WHERE "timestamp" >= ${at("$1")} AND "timestamp" < ${at("$2")} AND admitted_by = 'account'
   GROUP BY account
   ORDER BY account`;
 
-/** Of requests that arrived in a span: by account. */
+/** Of requests that arrived in a span and that their accounts know of: by account. */
 export async function readTotalsByAccount(
   session: Session,
   startMs: number,

@@ -34,7 +34,7 @@ export async function dropPartitions(session: Session, table: string, before: Da
 const TO_CLEAR = `
   SELECT
     to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "asOf",
-    coalesce(array_agg(DISTINCT extract(epoch FROM date_trunc('hour', minute))::double precision * 1000), '{}') AS hours
+    coalesce(array_agg(DISTINCT extract(epoch FROM date_trunc('hour', minute, 'UTC'))::double precision * 1000), '{}') AS hours
   FROM (
     SELECT minute FROM usage_minute
     WHERE minute >= coalesce($2::timestamptz, '-infinity') AND minute < $1
@@ -71,6 +71,13 @@ const CLEAR = `
 /** Clears the content and the addresses of requests that arrived in a span. @returns how many had any */
 export async function clearContent(session: Session, from: Date, to: Date): Promise<number> {
   return (await session.query(CLEAR, [from, to])).rowCount ?? 0;
+}
+
+const SILENCE = "UPDATE dead_letter SET body = '' WHERE recorded_at < $1 AND body <> ''";
+
+/** Clears what dead letters held that were recorded before a time: it may be content. @returns how many */
+export async function silenceDeadLetters(session: Session, before: Date): Promise<number> {
+  return (await session.query(SILENCE, [before])).rowCount ?? 0;
 }
 
 const FORGET = "DELETE FROM dead_letter WHERE recorded_at < $1";

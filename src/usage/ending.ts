@@ -66,8 +66,14 @@ function nothingSpent(price: Model["price"]): number | null {
 }
 
 /** The event of a request that the cache answered: no host worked, nothing was spent. */
-export function cachedEnding(draft: InferenceEvent, savedTokens: number, nowMs: number): InferenceEvent {
-  const nothing = { promptTokens: 0, completionTokens: 0, estimated: false, costMicros: 0 };
+export function cachedEnding(
+  draft: InferenceEvent,
+  price: Model["price"],
+  savedTokens: number,
+  nowMs: number,
+): InferenceEvent {
+  const cost = { costMicros: nothingSpent(price), priceVersion: priceVersion(price, null) };
+  const nothing = { promptTokens: 0, completionTokens: 0, estimated: false, ...cost };
   return {
     ...draft,
     ...nothing,

@@ -4,7 +4,6 @@
  */
 import type { Host, Model } from "#src/catalog/schema.ts";
 
-const MICROS_PER_DOLLAR = 1_000_000;
 const MS_PER_SECOND = 1_000;
 const MS_PER_HOUR = 3_600_000;
 const WATTS_PER_KILOWATT = 1_000;
@@ -21,7 +20,16 @@ export type Spent = {
 /** The host's share of the price. */
 export type PricedHost = Pick<Host, "cost" | "slots">;
 
-/** Rounded once, at the end, to the nearest micro-dollar. Null when a part of the price is not known. */
+/** Prices are taken to the billionth of a dollar, and counted in whole ones: floating point is off at exact halves. */
+const NANOS_PER_DOLLAR = 1_000_000_000;
+/** Nano-dollars for a thousand tokens, per token, are thousandths of nano-dollars. */
+const THOUSANDTHS_PER_MICRO = 1_000_000n;
+
+/**
+ * Rounded once, at the end, to the nearest micro-dollar: a request that costs less than half of one costs nothing.
+ *
+ * @returns null when a part of the price is not known
+ */
 export function costMicros(price: Model["price"], spent: Spent, host: PricedHost | null): number | null {
   if (price === undefined) return null;
   const time = hostTime(price, spent, host);
@@ -29,11 +37,17 @@ export function costMicros(price: Model["price"], spent: Spent, host: PricedHost
   const prompt = price.per1kPromptTokens ?? price.per1kTokens ?? 0;
   const completion = price.per1kCompletionTokens ?? price.per1kTokens ?? 0;
   const cached = Math.min(spent.cachedTokens ?? 0, spent.promptTokens);
+  const perToken = (count: number, per1k: number): bigint => BigInt(count) * nanos(per1k);
   const tokens =
-    (spent.promptTokens - cached) * prompt +
-    cached * (price.per1kCachedTokens ?? prompt) +
-    spent.completionTokens * completion;
-  return Math.round((tokens / 1_000 + (price.perRequest ?? 0) + time) * MICROS_PER_DOLLAR);
+    perToken(spent.promptTokens - cached, prompt) +
+    perToken(cached, price.per1kCachedTokens ?? prompt) +
+    perToken(spent.completionTokens, completion);
+  const others = nanos((price.perRequest ?? 0) + time) * 1_000n;
+  return Number((tokens + others + THOUSANDTHS_PER_MICRO / 2n) / THOUSANDTHS_PER_MICRO);
+}
+
+function nanos(dollars: number): bigint {
+  return BigInt(Math.round(dollars * NANOS_PER_DOLLAR));
 }
 
 /** Dollars for the time that the host worked: what the catalog charges for a second, and what the host costs its owner. */

@@ -42,7 +42,7 @@ export function bodyText(body: unknown): string {
   try {
     return JSON.stringify(body, (_, value) => (typeof value === "bigint" ? String(value) : value)) ?? "null";
   } catch {
-    // In a circle, or too deep.
-    return JSON.stringify(String(body));
+    // In a circle, or too deep: then its name, which is what it is asked for, may be too.
+    return JSON.stringify("a body that cannot be written as JSON");
   }
 }
