@@ -20,6 +20,9 @@ export type Share =
   | { readonly kind: "spent"; readonly credits: readonly Credit[] }
   | { readonly kind: "denied"; readonly violated: Standing; readonly retryAfterMs: number | null };
 
+/** One request asks so often: a grant that expires on its way is of no use, and neither is asking for ever. */
+const MOST_QUESTIONS = 3;
+
 export class TenantShare {
   readonly #connect: (id: string) => TenantStub;
   readonly #grants = new Grants();
@@ -29,19 +32,34 @@ export class TenantShare {
     this.#connect = connect;
   }
 
-  /** Spends what one request costs. @throws what the tenant's object throws when it cannot be reached */
+  /**
+   * Spends what one request costs.
+   *
+   * @throws what the tenant's object throws when it cannot be reached, or Error when its answers are always too late
+   */
   async spend({ id, limits }: TenantCaps, cost: Cost, now: () => number): Promise<Share> {
-    for (;;) {
+    for (let questions = 0; ; ) {
       const wanted = this.#grants.missing(limits, cost, now());
       if (wanted.length === 0) return { kind: "spent", credits: this.#grants.spend(limits, cost, now()) };
       if (this.#asking !== null) {
         await this.#asking;
         continue;
       }
-      const askedAtMs = now();
-      const answer = await this.#ask(id, wanted);
-      if (answer.kind === "denied") return answer;
-      for (const { limit, units } of answer.grants) this.#grants.add(limit, units, answer.atMs, askedAtMs);
+      if (questions === MOST_QUESTIONS) throw new Error("the tenant's object is too slow: what it grants has expired");
+      questions += 1;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#asking = promise;
+      try {
+        const askedAtMs = now();
+        // Credits are not kept for another question when this one fails: it may have arrived.
+        const answer = await this.#connect(id).grant(wanted, this.#grants.takeCredits());
+        if (answer.kind === "denied") return answer;
+        for (const { limit, units } of answer.grants) this.#grants.add(limit, units, answer.atMs, askedAtMs);
+      } finally {
+        // Those that wait go on when this one has spent what it asked for.
+        this.#asking = null;
+        resolve();
+      }
     }
   }
 
@@ -53,16 +71,5 @@ export class TenantShare {
   giveBack(credits: readonly Credit[], used: Cost): void {
     for (const { limit, atMs, units } of credits)
       this.#grants.giveBack({ limit, atMs, units: units - used[limit.unit] });
-  }
-
-  async #ask(id: string, wanted: readonly Wanted[]): Promise<TenantAnswer> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#asking = promise;
-    try {
-      return await this.#connect(id).grant(wanted, this.#grants.takeCredits());
-    } finally {
-      this.#asking = null;
-      resolve();
-    }
   }
 }
