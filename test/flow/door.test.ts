@@ -131,13 +131,20 @@ test("only what the gateway writes reaches a host: no header of the caller's, no
 test("over the tier's minute: exactly so many are admitted, the rest hear when to come back", async () => {
   const { models } = clientOf("basic");
   expect((await models.list()).data.length).toBeGreaterThan(0);
-  const asking = Array.from({ length: 70 }, () =>
-    ask("/v1/chat/completions", { ...chat({ max_tokens: 1 }), as: "basic" }),
-  );
-  const responses = await Promise.all(asking);
+  const responses: Response[] = [];
+  // The tier has four requests in flight, and an answer's place is free a moment after it ended.
+  const asking = async () => {
+    while (responses.length < 70) {
+      const response = await ask("/v1/chat/completions", { ...chat({ max_tokens: 1 }), as: "basic" });
+      const text = await response.text();
+      if (text.includes("(concurrency)")) continue;
+      responses.push(new Response(text, response));
+    }
+  };
+  await Promise.all([asking(), asking()]);
   const refused = responses.filter(({ status }) => status === 429);
   expect(responses.filter(({ status }) => status === 200)).toHaveLength(50);
-  expect(refused).toHaveLength(20);
+  expect(refused).toHaveLength(responses.length - 50);
   for (const response of refused) {
     expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
     expect(response.headers.get("ratelimit")).toMatch(/^"rpm";r=0;t=\d+/);

@@ -68,6 +68,7 @@ async function row(id: string): Promise<Record<string, unknown>> {
     return await eventually(
       async () => (await database.query("SELECT * FROM inference_logs WHERE id = $1", [id])).rows[0],
       "no row",
+      40_000,
     );
   } finally {
     await database.end();

@@ -107,9 +107,9 @@ async function query(text: string, values: unknown[]): Promise<LedgerRow[]> {
   }
 }
 
-/** The row of one request, once the queue has brought it. */
+/** The row of one request, once the queue has brought it: at once, or after two retries where the machine is busy. */
 export async function rowOf(id: string): Promise<LedgerRow> {
-  return eventually(async () => (await rowsOf([id]))[0], `the ledger has no row for ${id}`);
+  return eventually(async () => (await rowsOf([id]))[0], `the ledger has no row for ${id}`, 40_000);
 }
 
 /** Tries until there is a value that is not undefined. */
