@@ -15,7 +15,7 @@ import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
  * A caller who has left is heard of within some 20 ms of the next token, and the host is to stop within 300 ms. In between
  * is time for its next event, or the last of what has piled up.
  */
-const LAST_EVENT_MS = 150;
+const LAST_EVENT_MS = 200;
 /** Nothing is on its way when two looks in a row find nothing: one alone overtakes what a busy isolate has yet to read. */
 const QUIET_LOOKS = 2;
 const LOOK_MS = 1;
