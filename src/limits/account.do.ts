@@ -12,7 +12,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "#src/env.ts";
-import type { UsageEvent } from "#src/usage/event.ts";
+import type { UsageEvent, UsageMessage } from "#src/usage/event.ts";
 import {
   type AccountState,
   type AdmitRequest,
@@ -67,7 +67,8 @@ export class Account extends DurableObject<Env> {
     const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
     this.#state = stored === undefined ? NEW_ACCOUNT : { ...NEW_ACCOUNT, ...JSON.parse(stored.value) };
     const resendAfterMs = Number(env.OUTBOX_RESEND_MS) || undefined;
-    this.#outbox = new Outbox(sql, env.USAGE, ctx.id.toString(), Date.now(), resendAfterMs);
+    const queue = { sendBatch: (messages: MessageSendRequest<UsageMessage>[]) => this.env.USAGE.sendBatch(messages) };
+    this.#outbox = new Outbox(sql, queue, ctx.id.toString(), Date.now(), resendAfterMs);
     this.#share = new TenantShare((id) => env.TENANT.getByName(id));
     this.#writes = new WriteBehind(
       () => this.#write(),

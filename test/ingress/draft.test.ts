@@ -74,8 +74,9 @@ test("who asked, for what, and what is reserved: nothing that a host would have 
     attempts: 0,
     cache: "miss",
     admittedBy: "account",
-    costMicros: null,
-    priceVersion: null,
+    // What is reserved, at the model's price.
+    costMicros: 540_000,
+    priceVersion: expect.any(String),
     content: null,
   });
   // As the consumer reads it: should the isolate die, this very draft is the ledger's row.

@@ -99,8 +99,23 @@ describe("accounts", () => {
     await database.query((session) => insertApiKey(session, { ...grant, ...dates, id: "key_1", hash: "h" }, NOW_MS));
     const { asked, totalsOf } = accounts({ "i|lost": counted(1, 2, 3) });
     const { report } = await reconciled(YESTERDAY, { totalsOf });
-    expect(asked.sort()).toEqual(["i|lost", "key|n8n"]);
+    // One that differs is asked once more.
+    expect(asked.sort()).toEqual(["i|lost", "i|lost", "key|n8n"]);
     expect(report.accounts).toMatchObject([{ account: "i|lost", difference: { requests: -1 } }]);
+  });
+
+  test("whose requests go on meanwhile do not differ, and what they lack all the same is found", async () => {
+    await enter(database, yesterday("i|busy", 10, 10), yesterday("i|busy", 10, 10), yesterday("i|short", 10, 10));
+    const answers: Record<string, ReturnType<typeof counted>[]> = {
+      "i|busy": [counted(1, 10, 10), counted(3, 30, 30)],
+      "i|short": [counted(2, 20, 20), counted(3, 30, 30)],
+    };
+    const totalsOf = async (account: string) => answers[account]?.shift() ?? {};
+    const { report } = await reconciled(YESTERDAY, { totalsOf });
+    expect(report.accounts).toMatchObject([
+      { account: "i|short", difference: { requests: -1, prompt_tokens: -10, completion_tokens: -10 } },
+    ]);
+    expect(report.accounts).toHaveLength(1);
   });
 
   test("with names of any length are asked by their whole names", async () => {

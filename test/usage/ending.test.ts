@@ -160,9 +160,14 @@ test("who answered and how it ended come from the ending, who asked from the dra
   expect(event).toMatchObject({ admittedBy: "account", content: null, queueWaitMs: null, savedTokens: 0 });
 });
 
+test("a cached answer of a model without a price does not say that it cost nothing", () => {
+  expect(cachedEnding(DRAFT, undefined, 18, 1_005)).toMatchObject({ costMicros: null, priceVersion: null });
+});
+
 test("a cached answer costs nothing and says what it saved", () => {
-  expect(cachedEnding(DRAFT, 18, 1_005)).toEqual({
+  expect(cachedEnding(DRAFT, PRICE, 18, 1_005)).toEqual({
     ...DRAFT,
+    priceVersion: expect.any(String),
     promptTokens: 0,
     completionTokens: 0,
     estimated: false,
