@@ -165,7 +165,7 @@ describe("what is not known is null, and what is known is not", () => {
   });
 });
 
-test("integers, so that sums are exact; within half a micro-dollar of the true price; never less for more", () => {
+test("integers, so that sums are exact; the true price, rounded half up; never less for more", () => {
   // Prices as integers of a micro-dollar, so that the truth can be reckoned in integers.
   const micros = fc.integer({ min: 0, max: 100_000 });
   const tokens = fc.integer({ min: 0, max: 10_000_000 });
@@ -180,7 +180,7 @@ test("integers, so that sums are exact; within half a micro-dollar of the true p
       const made = cost(price, spent) ?? Number.NaN;
       expect(Number.isSafeInteger(made)).toBe(true);
       const thousandths = asked * prompt + said * completion + request * 1_000;
-      expect(Math.abs(made * 1_000 - thousandths)).toBeLessThanOrEqual(501);
+      expect(made).toBe(Math.floor((thousandths + 500) / 1_000));
       expect(cost(price, { ...spent, promptTokens: asked + more })).toBeGreaterThanOrEqual(made);
       expect(cost(price, { ...spent, completionTokens: said + more })).toBeGreaterThanOrEqual(made);
     }),
