@@ -16,23 +16,30 @@ const CALLER = {
   keyId: null,
 } satisfies KnownCall["principal"];
 
-function catalog(): Catalog {
+type Price = Record<string, unknown>;
+const PRICE: Price = { version: "2026", per1kTokens: 1 };
+
+function catalog(price: Price | null): Catalog {
   const parsed = parseCatalog({
     hosts: [{ id: "h", engine: "vllm", reach: { via: "direct", url: "http://h.internal" } }],
-    models: [{ id: "m", served: [{ host: "h", as: "inside" }], storeContent: true, price: { per1kTokens: 1 } }],
+    models: [{ id: "m", served: [{ host: "h", as: "inside" }], storeContent: true, price: price ?? undefined }],
   });
   if (parsed.kind === "invalid") throw new Error(JSON.stringify(parsed.problems));
   return parsed.catalog;
 }
 
 /** The draft of a chat that came with these headers from this caller. */
-function draft(headers: Record<string, string> = {}, changed: Partial<KnownCall["principal"]> = {}) {
+function draft(
+  headers: Record<string, string> = {},
+  changed: Partial<KnownCall["principal"]> = {},
+  price: Price | null = PRICE,
+) {
   const call = {
     request: new Request("http://x/v1/chat/completions", { method: "POST", headers }),
     requestId: mintRequestId(NOW_MS),
     arrivedAtMs: NOW_MS,
     address: "203.0.113.7",
-    catalog: catalog(),
+    catalog: catalog(price),
     principal: { ...CALLER, ...changed },
   } as unknown as KnownCall;
   const [model] = call.catalog.models;
@@ -76,7 +83,7 @@ test("who asked, for what, and what is reserved: nothing that a host would have 
     admittedBy: "account",
     // What is reserved, at the model's price.
     costMicros: 540_000,
-    priceVersion: expect.any(String),
+    priceVersion: "2026",
     content: null,
   });
   // As the consumer reads it: should the isolate die, this very draft is the ledger's row.
@@ -89,6 +96,17 @@ test("a caller of no tenant, with a key", () => {
     keyId: "key_1",
     account: "key|ci",
     userId: "ci",
+  });
+});
+
+describe("what it would cost, should nobody say what it did", () => {
+  test.each<{ name: string; price: Price | null; costMicros: number | null }>([
+    { name: "by its tokens", price: { ...PRICE, perRequest: 0.001 }, costMicros: 541_000 },
+    { name: "unknown without a price", price: null, costMicros: null },
+    { name: "unknown where the host's time counts", price: { ...PRICE, hostTime: true }, costMicros: null },
+    { name: "unknown where a GPU's seconds count", price: { ...PRICE, perGpuSecond: 1 }, costMicros: null },
+  ])("$name", ({ price, costMicros }) => {
+    expect(draft({}, {}, price)).toMatchObject({ costMicros, priceVersion: price === null ? null : "2026" });
   });
 });
 
