@@ -1,5 +1,7 @@
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { app } from "#src/app.ts";
 import { inSession } from "#src/postgres/session.ts";
 import { CHAT, type Gateway, startGateway } from "#test/support/gateway.ts";
 
@@ -114,4 +116,28 @@ describe("the cache", () => {
     await vi.waitFor(async () => expect((await cacheOf("dave")).cache).toBe("hit"));
     expect((await cacheOf("dave", body, { "cache-control": "no-cache" })).cache).toBe("bypass");
   });
+});
+
+test("a kept answer leaves only when its lease is durable", async () => {
+  const body = { model: "cached", messages: [{ role: "user", content: `keep this ${crypto.randomUUID()}` }] };
+  const token = await gateway.issuer.sign({ aud: "causeway", sub: "carol", tier: "default" });
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const asking = async (confirmed: boolean): Promise<Response> => {
+    const account = {
+      admit: async () => ({ kind: "admitted", standings: { windows: [], slots: [] } }),
+      confirm: async () => confirmed,
+      settle: async () => undefined,
+      standing: async () => ({ windows: [], slots: [] }),
+    };
+    const bindings = { ...env, ACCOUNT: { getByName: () => account, idFromName: () => "" } } as never;
+    const context = createExecutionContext();
+    const request = new Request(`http://x${CHAT_PATH}`, { method: "POST", headers, body: JSON.stringify(body) });
+    const response = await app.fetch(request, bindings, context);
+    await waitOnExecutionContext(context);
+    return response;
+  };
+  expect((await asking(true)).headers.get("x-causeway-cache")).toBe("miss");
+  const kept = await asking(true);
+  expect({ status: kept.status, cache: kept.headers.get("x-causeway-cache") }).toEqual({ status: 200, cache: "hit" });
+  expect((await asking(false)).status).toBe(503);
 });
