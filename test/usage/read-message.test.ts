@@ -41,7 +41,11 @@ describe("a body as text", () => {
     { name: "nothing", body: undefined, text: "null" },
     { name: "a big number", body: { n: 2n ** 70n }, text: '{"n":"1180591620717411303424"}' },
     { name: "a circle", body: circle, text: '"a body that cannot be written as JSON"' },
-    { name: "a name of its own that is none", body: { toString: 1, circle }, text: '"a body that cannot be written as JSON"' },
+    {
+      name: "a name of its own that is none",
+      body: { toString: 1, circle },
+      text: '"a body that cannot be written as JSON"',
+    },
     { name: "too deep a nest", body: { deep }, text: '"a body that cannot be written as JSON"' },
     { name: "nothing but a nest", body: deep, text: '"a body that cannot be written as JSON"' },
   ])("$name", ({ body, text }) => {
