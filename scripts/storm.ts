@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { PartFailure } from "./stack/part-failure.ts";
 import { Refusal } from "./stack/refusal.ts";
-import { FULL, SHORT } from "./storm/scale.ts";
+import { FULL, type Scale, SHORT } from "./storm/scale.ts";
 import { storm } from "./storm/storm.ts";
 import { tableOf } from "./storm/table.ts";
 
@@ -27,16 +27,26 @@ process.exitCode = await main(process.argv.slice(2));
 if (process.connected) process.disconnect();
 
 async function main(args: string[]): Promise<number> {
-  const stateDir = mkdtempSync(join(tmpdir(), "causeway-storm-"));
   try {
     const { short, seed, help } = flagsOf(args);
     if (help) {
       console.log(USAGE);
-      rmSync(stateDir, { recursive: true, force: true });
       return 0;
     }
-    console.log(`the storm with the seed ${seed}; everything it keeps is in ${stateDir}`);
-    const scale = short ? SHORT : FULL;
+    return await run(short ? SHORT : FULL, seed);
+  } catch (error) {
+    if (error instanceof Refusal || error instanceof PartFailure) console.error(`\n${error.message}`);
+    else console.error(stopAsked.signal.aborted ? "given up" : error);
+    return error instanceof Refusal ? error.exitCode : 1;
+  }
+}
+
+/** One storm. What it kept stays where something is broken. */
+async function run(scale: Scale, seed: number): Promise<number> {
+  const stateDir = mkdtempSync(join(tmpdir(), "causeway-storm-"));
+  console.log(`the storm with the seed ${seed}; everything it keeps is in ${stateDir}`);
+  let isToBeSeen = true;
+  try {
     const { findings, sky, mischief } = await storm({
       scale,
       seed,
@@ -46,17 +56,12 @@ async function main(args: string[]): Promise<number> {
     });
     console.log(`\n${tableOf(findings, sky, mischief)}\n`);
     const broken = findings.filter(({ holds }) => holds === false);
-    if (broken.length === 0) {
-      rmSync(stateDir, { recursive: true, force: true });
-      console.log("everything that must hold holds");
-      return 0;
-    }
-    console.log(`${broken.length} of what must hold is broken; logs and databases are in ${stateDir}`);
-    return 1;
-  } catch (error) {
-    if (error instanceof Refusal || error instanceof PartFailure) console.error(`\n${error.message}`);
-    else console.error(stopAsked.signal.aborted ? "given up" : error);
-    return error instanceof Refusal ? error.exitCode : 1;
+    isToBeSeen = broken.length > 0;
+    if (isToBeSeen) console.log(`${broken.length} of what must hold is broken; logs and databases are in ${stateDir}`);
+    else console.log("everything that must hold holds");
+    return isToBeSeen ? 1 : 0;
+  } finally {
+    if (!isToBeSeen || stopAsked.signal.aborted) rmSync(stateDir, { recursive: true, force: true });
   }
 }
 

@@ -7,7 +7,7 @@ import type { Question } from "./question.ts";
 const TRY_AGAIN_MS = 200;
 
 /**
- * Sends every question at its time, and until it could be sent.
+ * Sends every question at its time, and until it could be sent. Resolves when all are over.
  *
  * @param send yields null when nobody listened
  * @param seen is told of each that is over
@@ -17,16 +17,24 @@ export async function crowd(
   sendOverMs: number,
   send: (question: Question) => Promise<Sent | null>,
   seen: (sent: Sent) => void,
+  signal: AbortSignal,
 ): Promise<void> {
   const startedAtMs = Date.now();
-  await Promise.all(
-    questions.map(async (question, at) => {
-      await sleep(startedAtMs + (at * sendOverMs) / questions.length - Date.now());
-      for (;;) {
-        const sent = await send(question);
-        if (sent !== null) return seen(sent);
-        await sleep(TRY_AGAIN_MS);
-      }
-    }),
-  );
+  const callers: Promise<void>[] = [];
+  const call = async (question: Question): Promise<void> => {
+    for (let sent = await send(question); ; sent = await send(question)) {
+      if (sent !== null) return seen(sent);
+      if (signal.aborted) return;
+      await sleep(TRY_AGAIN_MS);
+    }
+  };
+  for (const [at, question] of questions.entries()) {
+    const waitMs = startedAtMs + (at * sendOverMs) / questions.length - Date.now();
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal });
+    const calling = call(question);
+    // Whoever waits for it is still at the next question.
+    calling.catch(() => undefined);
+    callers.push(calling);
+  }
+  await Promise.all(callers);
 }

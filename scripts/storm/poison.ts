@@ -32,13 +32,14 @@ export async function pour(
   count: number,
   overMs: number,
   told: (poison: Poison) => void,
+  over: AbortSignal,
 ): Promise<void> {
   const startedAtMs = Date.now();
   for (let number = 0; number < count; number++) {
-    await sleep(Math.max(0, startedAtMs + (number * overMs) / count - Date.now()));
+    await sleep(Math.max(0, startedAtMs + (number * overMs) / count - Date.now()), undefined, { signal: over });
     const id = randomUUID();
     const one = { id, message: { event: KINDS[number % KINDS.length]?.(id), outbox: null } };
-    while (!(await tell(gateway, one))) await sleep(TRY_AGAIN_MS);
+    while (!(await tell(gateway, one))) await sleep(TRY_AGAIN_MS, undefined, { signal: over });
     told(one);
   }
 }

@@ -1,5 +1,5 @@
 /** How far a storm is, in one line. Pure. */
-import type { Facts } from "./judge.ts";
+import type { Seen } from "./quiet.ts";
 import type { Sky } from "./weather.ts";
 
 /** @param seen null while the ledger cannot be read */
@@ -7,7 +7,7 @@ export function progressLine(
   afterMs: number,
   requests: number,
   sent: number,
-  seen: Omit<Facts, "truth"> | null,
+  seen: Seen | null,
   { worker, postgres, kills, hostFaults }: Sky,
 ): string {
   const rows = seen === null ? "?" : seen.ledger.rows.length;

@@ -23,25 +23,29 @@ const WITHIN = ["cut-after", "cut-inside", "fin-after", "fin-inside", "hang-afte
 const LATEST_TOKEN = 8;
 const SHARE_WITHIN = 0.7;
 
-/**
- * Lets the storm loose upon a stack. Resolves when everything that was taken down is up again.
- *
- * @param sky is kept up to date
- * @param killed is called after each kill, before the Worker is up again
- */
+export type Surroundings = {
+  readonly chance: () => number;
+  /** Kept up to date. */
+  readonly sky: Sky;
+  /** Called after each kill, before the Worker is up again. */
+  readonly killed: () => void;
+  /** Aborted when there shall be no more of it. */
+  readonly over: AbortSignal;
+};
+
+/** Lets the storm loose upon a stack. Resolves when everything that was taken down is up again. */
 export async function weather(
   scale: Scale,
   parts: { readonly worker: Handle; readonly postgres: Handle },
   targets: readonly [Target, ...Target[]],
-  chance: () => number,
-  sky: Sky,
-  killed: () => void,
+  { chance, sky, killed, over }: Surroundings,
 ): Promise<void> {
   const startedAtMs = Date.now();
-  const until = (ms: number): Promise<void> => sleep(Math.max(0, startedAtMs + ms - Date.now()));
+  const wait = (ms: number): Promise<void> => sleep(Math.max(0, ms), undefined, { signal: over });
+  const until = (ms: number): Promise<void> => wait(startedAtMs + ms - Date.now());
   const kills = async (): Promise<void> => {
     for (let kill = 0; kill < scale.kills.count; kill++) {
-      await sleep(chance() * scale.kills.withinMs);
+      await wait(chance() * scale.kills.withinMs);
       sky.worker = "down";
       await parts.worker.end("kill");
       sky.kills += 1;
