@@ -174,7 +174,7 @@ describe("in the Worker", () => {
       interval: 250,
     });
     expect((await gateway.ask("/health", { as: null, headers: from(stormy) })).status).toBe(200);
-  });
+  }, 20_000);
 
   test("completions beyond an address's rate are 429, and another address's are not", async () => {
     const chat = (address: string) => () =>
