@@ -89,7 +89,8 @@ export function unanswered(
   if (result.kind === "client_left") return new Problem("upstream_error", { cause: "the caller left" });
   const { problem } = result;
   // Hosts have worked for it already, and would again: an SDK that comes back by itself would have it paid three times.
-  if (workedUnseen(result)) return new Problem(problem.code, { ...problem.facts, headers: BURNS });
+  if (workedUnseen(result))
+    return new Problem(problem.code, { ...problem.facts, headers: { ...problem.facts.headers, ...BURNS } });
   if (problem.code !== "no_healthy_host") return problem;
   const waitMs = asking.call.isolate.fleet.snapshot.nextProbeAtMs - Date.now() + COMEBACK_MS;
   return new Problem("no_healthy_host", { retryAfterS: Math.max(1, waitMs / 1000) });

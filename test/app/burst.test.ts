@@ -18,6 +18,9 @@ const LIMITED = {
   tenants: { acme: { rpm: 10 } },
 };
 
+/** A thousand requests may take two busy cores longer than the usual 5 s. */
+vi.setConfig({ testTimeout: 60_000 });
+
 let gateway: Gateway;
 beforeAll(async () => {
   gateway = await startGateway(LIMITED);
