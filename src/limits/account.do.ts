@@ -105,10 +105,13 @@ export class Account extends DurableObject<Env> {
 
   /** The holder of a lease lives; what is known of its request so far. @returns false when there is no such lease */
   renew(id: string, progress: Progress): boolean {
-    const lease = this.#leases.renew(id, progress, this.#now());
-    // That it was doubted is written; so is that it no longer is.
-    if (lease !== undefined && lease.doubtedAtMs !== null) this.#noteOpen({ ...lease, doubtedAtMs: null });
-    return lease !== undefined;
+    const before = this.#leases.renew(id, progress, this.#now());
+    const lease = this.#leases.get(id);
+    if (before === undefined || lease === undefined) return false;
+    // What is known of the request is written, because an instance dies sooner than a holder is found silent. And so is
+    // that it is no longer doubted, as that it was.
+    if (before.doubtedAtMs !== null || Object.keys(progress).length > 0) this.#noteOpen(lease);
+    return true;
   }
 
   /** Puts an event on its way to the ledger, ending its lease if it has one; resolves when durable. Safe to repeat. */
