@@ -70,7 +70,10 @@ function worstCost({ promptTokens, completionTokens }: Reservation, { price }: M
   const spent = { promptTokens, completionTokens, cachedTokens: null, hostMs: 0 };
   // Which host it will be, and what that one costs, is not known yet.
   const known = price === undefined ? undefined : { ...price, hostTime: false };
-  return { requests: 1, tokens: promptTokens + completionTokens, micros: costMicros(known, spent, null) ?? 0 };
+  // What costs nothing is never refused, and time will cost something: a budget that is spent must refuse it.
+  const least = price?.hostTime === true || price?.perGpuSecond !== undefined ? 1 : 0;
+  const micros = Math.max(least, costMicros(known, spent, null) ?? 0);
+  return { requests: 1, tokens: promptTokens + completionTokens, micros };
 }
 
 /** Where the answer may be kept, for whom, and what is kept there already. */
