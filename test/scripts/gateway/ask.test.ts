@@ -53,7 +53,8 @@ describe("refusals", () => {
   });
 
   it("a gateway that does not answer in time", async () => {
-    await expect(asked({ withinMs: 0 })).rejects.toMatchObject({
+    gateway.answer = () => null;
+    await expect(asked({ withinMs: 50 })).rejects.toMatchObject({
       exitCode: 1,
       message: expect.stringContaining("Does it run?"),
     });

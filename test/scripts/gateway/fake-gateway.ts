@@ -9,14 +9,17 @@ export type FakeGateway = {
   readonly server: Server;
   /** Method, path and credential of each request. */
   readonly seen: string[];
-  answer: (path: string) => Answer;
+  /** Null: it never answers. */
+  answer: (path: string) => Answer | null;
 };
 
 export async function startFakeGateway(): Promise<FakeGateway> {
   const seen: string[] = [];
   const server = createServer((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers.authorization}`);
-    const { status, body, location } = gateway.answer(request.url ?? "");
+    const answer = gateway.answer(request.url ?? "");
+    if (answer === null) return;
+    const { status, body, location } = answer;
     response.writeHead(status, location === undefined ? {} : { location }).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
