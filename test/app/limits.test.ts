@@ -32,6 +32,7 @@ const TIERS = {
   strict: { ...WIDE, maxTokens: 50, maxN: 1, over: "refuse" },
   saving: { ...WIDE, budget: { perDay: 0.5 } },
   local: { ...WIDE, localAllowance: { rpm: 3 } },
+  own: { ...WIDE, models: { failing: { rpm: 1 } } },
 };
 
 /** What the host was asked, and the answers that it holds back until they are let go. */
@@ -168,6 +169,13 @@ describe("headers", () => {
     const { headers } = await ask(path, request);
     const names = [...headers.keys()].filter((name) => name.includes("ratelimit"));
     expect(names).toEqual([]);
+  });
+
+  test("a failure and a refusal tell of the limits of the model that was asked", async () => {
+    const as = caller("own");
+    const [failed, refused] = [await chat(as, { model: "failing" }), await chat(as, { model: "failing" })];
+    expect([failed.status, refused.status]).toEqual([502, 429]);
+    for (const answer of [failed, refused]) expect(told(answer, "rpm/model/failing")).toMatchObject({ q: 1, r: 0 });
   });
 
   test("what is left falls by one with each request, and stays at nothing", async () => {
