@@ -258,8 +258,13 @@ class World {
     const nowMs = this.#accountMs();
     const renewed = this.#leases.renew(id, { completionTokens: pick % 30 }, nowMs);
     if (renewed === undefined) throw new Error("the lease is gone");
-    this.#heardAtMs.set(id, this.#nowMs);
+    this.#hear(id);
     this.#spokeAtMs.set(id, this.#nowMs);
+  }
+
+  /** What is heard while the object's clock is set back is dated as early as that clock: the next renewal puts it right. */
+  #hear(id: string): void {
+    if (this.#clocks !== "object's own steps" || this.#wrongMs === 0) this.#heardAtMs.set(id, this.#nowMs);
   }
 
   /** As the object reads its clock where no other machine asks: only a step back is kept. */
@@ -292,7 +297,7 @@ class World {
     for (const row of rows) {
       const lease: OpenLease = JSON.parse(row);
       this.#leases.open({ ...lease, heardAtMs: this.#accountMs() });
-      this.#heardAtMs.set(lease.id, this.#nowMs);
+      this.#hear(lease.id);
     }
     this.#leases.doubt(this.#accountMs(), ({ openedAtMs }) => openedAtMs);
   }
