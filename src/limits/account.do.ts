@@ -69,7 +69,9 @@ export class Account extends DurableObject<Env> {
     const resendAfterMs = Number(env.OUTBOX_RESEND_MS) || undefined;
     const queue = { sendBatch: (messages: MessageSendRequest<UsageMessage>[]) => this.env.USAGE.sendBatch(messages) };
     this.#outbox = new Outbox(sql, queue, ctx.id.toString(), Date.now(), resendAfterMs);
-    this.#share = new TenantShare((id) => env.TENANT.getByName(id));
+    this.#share = new TenantShare((id) => ({
+      grant: (wanted, credits) => env.TENANT.getByName(id).grant(wanted, credits, Date.now()),
+    }));
     this.#writes = new WriteBehind(
       () => this.#write(),
       () => ctx.storage.sync(),

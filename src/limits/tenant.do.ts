@@ -18,9 +18,13 @@ export class Tenant extends DurableObject<Env> {
     this.#state = stored === undefined ? NEW_TENANT : JSON.parse(stored.value);
   }
 
-  /** Grants an account what one of its requests needs and some in advance, or refuses. */
-  grant(wanted: readonly Wanted[], credits: readonly Credit[]): TenantAnswer {
-    const { state, answer } = grant(this.#state, wanted, credits, Date.now());
+  /**
+   * Grants an account what one of its requests needs and some in advance, or refuses.
+   *
+   * @param askedAtMs the clock of the account's machine, so that a clock that leaps ahead here grants nothing again
+   */
+  grant(wanted: readonly Wanted[], credits: readonly Credit[], askedAtMs: number): TenantAnswer {
+    const { state, answer } = grant(this.#state, wanted, credits, Date.now(), askedAtMs);
     this.#state = state;
     this.ctx.storage.sql.exec(
       "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",

@@ -22,14 +22,16 @@ export type TenantAnswer =
  * Grants all that a request needs or nothing, and of what it would like in advance as much as there is.
  *
  * @param credits units of earlier grants that were not spent
+ * @param askedAtMs the clock of the machine that asks; null where it is not known
  */
 export function grant(
   state: TenantState,
   wanted: readonly Wanted[],
   credits: readonly Credit[],
   wallMs: number,
+  askedAtMs: number | null = null,
 ): { state: TenantState; answer: TenantAnswer } {
-  const clock = tick(state.clock, wallMs);
+  const clock = tick(state.clock, wallMs, askedAtMs);
   const nowMs = clock.lastMs;
   let windows = credits.reduce(handBack, state.windows);
   const grants: { limit: Limit; units: number }[] = [];

@@ -266,7 +266,7 @@ describe("storage that fails", () => {
   });
 });
 
-describe("a tenant's object that dies", () => {
+describe("a tenant's object that dies or is wrong", () => {
   function tenantOf(max: number): TenantCaps {
     const limits = [{ name: "rpm/tenant", unit: "requests" as const, max, windowMs: 60_000 }];
     return { id: `issuer|${crypto.randomUUID()}`, limits };
@@ -293,6 +293,15 @@ describe("a tenant's object that dies", () => {
     expect(await burst(names, tenant, 40)).toBe(10);
     await end(tenant);
     expect(await burst(names, tenant, 20)).toBe(0);
+  });
+
+  test("has a clock that leaps: grants nothing again", async () => {
+    const { id, limits } = tenantOf(30);
+    const wanted = limits.map((limit) => ({ limit, units: 30 }));
+    const trueMs = Date.now();
+    expect((await env.TENANT.getByName(id).grant(wanted, [], trueMs)).kind).toBe("granted");
+    later(HOUR_MS);
+    expect((await env.TENANT.getByName(id).grant(wanted, [], trueMs + 10)).kind).toBe("denied");
   });
 
   test("cannot be reached: nobody is let through, and nothing of the account's own is charged", async () => {

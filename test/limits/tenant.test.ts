@@ -110,10 +110,10 @@ describe("a unit that was granted", () => {
   });
 });
 
-describe("a clock that steps back an hour", () => {
+describe("a clock that is wrong", () => {
   const spent = run([{ wanted: requests(10) }]).state;
 
-  test("grants nothing again, and locks nobody out for longer than before", () => {
+  test("steps back an hour: grants nothing again, and locks nobody out for longer than before", () => {
     const stepped = START_MS - HOUR_MS;
     const { answers } = run(
       [
@@ -124,5 +124,11 @@ describe("a clock that steps back an hour", () => {
       spent,
     );
     expect(answers.map(({ kind }) => kind)).toEqual(["denied", "denied", "granted"]);
+  });
+
+  test("leaps ahead, and those that ask do not: nothing is granted again", () => {
+    const first = grant(NEW_TENANT, requests(10), [], START_MS, START_MS);
+    const leapt = grant(first.state, requests(1), [], START_MS + HOUR_MS, START_MS + 10);
+    expect([first.answer.kind, leapt.answer.kind]).toEqual(["granted", "denied"]);
   });
 });
