@@ -10,17 +10,8 @@ import { Problem, sseError } from "#src/problem.ts";
 import { EventTooLarge } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
 import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
+import { lastWords } from "./last-words.ts";
 
-/**
- * A caller who has left is heard of within some 20 ms of the next token, and the host is to stop within 300 ms. In between
- * is time for its next event, or the last of what has piled up.
- */
-const LAST_EVENT_MS = 200;
-/** Nothing is on its way when two looks in a row find nothing: one alone overtakes what a busy isolate has yet to read. */
-const QUIET_LOOKS = 2;
-const LOOK_MS = 1;
-/** A host that always has more must not hold up its own end, nor anybody else. */
-const LAST_READS = 256;
 const PING = new TextEncoder().encode(": ping\n\n");
 
 /** A host's answer that has begun: what was read of it until its first content, and the way to the rest. */
@@ -115,7 +106,7 @@ export function relay(
     const { reader, stream } = source;
     reading = reader.read();
     const part = await reading;
-    // A caller who has left needs nothing more: what comes now is `lastWords`'s to count.
+    // A caller who has left needs nothing more: `lastWords` counts it.
     if (over) return { out: null, stream };
     reading = null;
     if (part.done) {
@@ -152,34 +143,12 @@ export function relay(
       fail(controller, problemOf(cause));
     }
   };
-  /**
-   * What the host has sent to a caller who has left, up to its next event. Just behind an event is the moment to hang up:
-   * nothing is on its way then that the host counts as handed over and nobody reads.
-   */
-  const lastWords = async ({ reader, stream }: Source): Promise<void> => {
-    let isTime = false;
-    const time = scheduler.wait(LAST_EVENT_MS).then(() => {
-      isTime = true;
-    });
-    const event = async (until: Promise<void>): Promise<boolean> => {
-      reading ??= reader.read();
-      const part = await Promise.race([reading, until]);
-      if (part === undefined) return false;
-      reading = null;
-      if (!part.done) stream.push(part.value);
-      isTime ||= part.done || stream.endedWell || stream.broken !== null;
-      return true;
-    };
-    for (let looks = 0, reads = 0; looks < QUIET_LOOKS && reads < LAST_READS && !isTime; reads++)
-      looks = (await event(scheduler.wait(LOOK_MS))) ? 0 : looks + 1;
-    if (!isTime) await event(time);
-  };
   const leave = async (): Promise<void> => {
     if (over) return;
     over = true;
     stopHeartbeat();
     // A host that has gone as well leaves what was counted.
-    if (source !== null) await lastWords(source).catch(() => undefined);
+    if (source !== null) await lastWords(source.reader, source.stream, reading).catch(() => undefined);
     hangUp();
     end({ kind: source?.stream.endedWell === true ? "complete" : "client_left" });
   };
