@@ -70,6 +70,8 @@ class World {
   readonly #clocks: Clocks;
   #nowMs = START_MS;
   #wrongMs = 0;
+  /** The object's own clock has, since somebody asked last. */
+  #hasStepped = false;
   #state: AccountState = NEW_ACCOUNT;
   #leases = new Leases();
   #max = { rpm: 4, rph: 12, tpm: 150, budget: 600, slots: 3 };
@@ -151,6 +153,7 @@ class World {
     const before = this.#figures(request);
     const { state, decision, lease } = this.#decide(request);
     this.#state = state;
+    this.#hasStepped = false;
     if (decision.kind === "key_retired") throw new Error("no key was retired");
     this.#holdAgainstLog(request, decision.kind === "admitted", cost);
     if (lease !== null) {
@@ -262,9 +265,9 @@ class World {
     this.#spokeAtMs.set(id, this.#nowMs);
   }
 
-  /** What is heard while the object's clock is set back is dated as early as that clock: the next renewal puts it right. */
+  /** What an object hears after its clock has stepped, and before somebody asks, it may take for earlier. */
   #hear(id: string): void {
-    if (this.#clocks !== "object's own steps" || this.#wrongMs === 0) this.#heardAtMs.set(id, this.#nowMs);
+    if (!this.#hasStepped) this.#heardAtMs.set(id, this.#nowMs);
   }
 
   /** As the object reads its clock where no other machine asks: only a step back is kept. */
@@ -315,7 +318,9 @@ class World {
   #step(pick: number): void {
     const byMs = pick % 2 === 0 ? HOUR_MS : pick % HOUR_MS;
     if (this.#clocks === "the only one steps back") this.#wrongMs -= byMs;
-    if (this.#clocks === "object's own steps") this.#wrongMs = [0, byMs, -byMs][pick % 3] ?? 0;
+    if (this.#clocks !== "object's own steps") return;
+    this.#wrongMs = [0, byMs, -byMs][pick % 3] ?? 0;
+    this.#hasStepped = true;
   }
 }
 
