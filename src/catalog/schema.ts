@@ -5,6 +5,7 @@
  * Unknown fields are refused, not ignored: a typo in a limit must not silently lift the limit.
  */
 import { z } from "zod";
+import { alias } from "./alias.ts";
 import { issuer } from "./issuer.ts";
 import { hostCost, price } from "./price.ts";
 import { caps, DEFAULT_TIERS, tenantCaps, tier } from "./tier.ts";
@@ -36,11 +37,18 @@ const reach = z.discriminatedUnion("via", [
 
 const host = z.strictObject({
   id: name,
-  engine: z.enum(["vllm", "llamacpp"]),
+  /** `openai` is any service that speaks OpenAI's protocol and tells nothing of its load: a cloud, as a rule. */
+  engine: z.enum(["vllm", "llamacpp", "openai"]),
+  /** Absent: an `openai` host is in the cloud, every other on the operator's own premises. */
+  location: z.enum(["on-prem", "cloud"]).optional(),
+  /** Where it stands, from near to far, in the platform's words: data centre, country, continent (`["FRA", "DE", "EU"]`). */
+  region: z.array(z.string().min(1)).default([]),
   /** Only llama.cpp: the host answers `/completion` and has no `/v1` routes; requests and streams are translated. */
   native: z.boolean().default(false),
   /** Requests the engine works on at once: `max_num_seqs` (vLLM), `--parallel` (llama.cpp). */
   slots: positiveInt.default(1),
+  /** Requests in flight at once are `slots` times this, rounded down: an engine that batches may take more than it has slots. */
+  overcommit: z.number().min(1).default(1),
   weight: z.number().positive().default(1),
   /** Used only while no other host of the model can serve. */
   backup: z.boolean().default(false),
@@ -53,6 +61,8 @@ const host = z.strictObject({
     .optional(),
   /** Absent means unknown: what an answer cost by host time is then null. */
   cost: hostCost.optional(),
+  /** One token is generated this often, in seconds: an engine that hangs may still call itself healthy. Absent: never. */
+  canary: z.strictObject({ everyS: z.number().int().min(10) }).optional(),
 });
 
 const served = z.strictObject({
@@ -61,7 +71,27 @@ const served = z.strictObject({
   as: z.string().min(1),
   /** Chat template for a `native` host, which has no chat route of its own. */
   template: z.enum(["chatml", "llama3"]).default("chatml"),
+  /**
+   * Share of the callers who are given this name (`as`), each always the same one: variants of a model. Entries of one
+   * name add up. Either every entry has it or none has.
+   */
+  split: z.number().nonnegative().optional(),
+  /** Nothing new is asked of it when false: the kill switch of a variant. */
+  enabled: z.boolean().default(true),
 });
+
+/** A copy of some requests, whose answer nobody sees and nobody pays for. */
+const shadow = z.strictObject({
+  host: name,
+  as: z.string().min(1),
+  template: z.enum(["chatml", "llama3"]).default("chatml"),
+  /** Part of the requests that are copied, 0 to 1. */
+  sample: z.number().min(0).max(1).default(1),
+});
+
+/** How a model's requests are spread over its hosts; see `fleet/weigh.ts`. */
+export const STRATEGIES = ["weighted", "least-busy", "fastest", "cheapest", "nearest"] as const;
+const residency = z.literal("on-prem");
 
 /** All in ms. Defaults: the design's own example; a first token within 10 s or another host is tried. */
 const deadlines = z.strictObject({
@@ -76,6 +106,22 @@ const model = z.strictObject({
   /** Context window in tokens. */
   context: positiveInt.optional(),
   served: z.array(served).min(1, "at least one host"),
+  shadow: z.array(shadow).default([]),
+  strategy: z.enum(STRATEGIES).default("weighted"),
+  /** Requests of one session, or with the same long beginning, go to the host that has it warm, as far as load allows. */
+  affinity: z.boolean().default(true),
+  /** The waiting line while every host is full. */
+  queue: z
+    .strictObject({
+      /** Nobody joins who would wait longer, in ms. Absent: as long as the first token may take. */
+      maxWait: z.number().int().nonnegative().optional(),
+      maxWaiting: positiveInt.default(1_000),
+    })
+    .prefault({}),
+  /** `on-prem`: never answered by a host in the cloud. */
+  residency: residency.optional(),
+  /** Answers nobody when false: the kill switch. */
+  enabled: z.boolean().default(true),
   /** In US dollars. Absent means unknown: the ledger then says null, never 0. */
   price: price.optional(),
   /** Keeps prompts and answers in the ledger. Absent: neither is stored anywhere. */
@@ -100,8 +146,15 @@ const catalog = z
       .record(name, tier)
       .refine((tiers) => "default" in tiers, "must hold a tier named default, for principals that name none")
       .default(DEFAULT_TIERS),
-    /** Further caps by the id of an API key. */
-    keys: z.record(z.string().regex(/^key_[\w-]+$/, "the id of an API key"), caps).default({}),
+    /** Names that stand for a model chosen by the request itself. */
+    aliases: z.record(modelName, alias).default({}),
+    /** Further caps by the id of an API key, and whether what is asked with it must stay on the premises. */
+    keys: z
+      .record(
+        z.string().regex(/^key_[\w-]+$/, "the id of an API key"),
+        caps.extend({ residency: residency.optional() }),
+      )
+      .default({}),
     /** Caps that a tenant's users share, by the tenant's name in their tokens (`claims.tenant` of the issuer). */
     tenants: z.record(z.string().min(1), tenantCaps).default({}),
     issuers: z.array(issuer).default([]),
@@ -126,9 +179,21 @@ const catalog = z
       for (const id of Object.keys(models))
         if (!value.models.some((model) => model.id === id))
           flag(["tiers", name, "models", id], `no model has the id ${id}`);
+    for (const [name, { rules, otherwise }] of Object.entries(value.aliases)) {
+      if (value.models.some(({ id }) => id === name))
+        flag(["aliases", name], `the model ${name} has this name already`);
+      const targets = [
+        ...rules.map(({ use }, at) => [["rules", at, "use"], use] as const),
+        [["otherwise"], otherwise] as const,
+      ];
+      for (const [path, id] of targets)
+        if (!value.models.some((model) => model.id === id))
+          flag(["aliases", name, ...path], `no model has the id ${id}`);
+    }
     const native = new Set(value.hosts.filter((host) => host.native).map((host) => host.id));
     const modelIds = new Set<string>();
-    value.models.forEach(({ id, kind, served, allow }, at) => {
+    const cloud = new Set(value.hosts.filter((host) => locationOf(host) === "cloud").map((host) => host.id));
+    value.models.forEach(({ id, kind, served, shadow, residency, allow }, at) => {
       allow?.tiers?.forEach((tier, index) => {
         if (!Object.hasOwn(value.tiers, tier))
           flag(["models", at, "allow", "tiers", index], `no tier is named ${tier}`);
@@ -143,8 +208,26 @@ const catalog = z
         if (kind === "embedding" && native.has(host)) flag(path, `the native host ${host} has no embeddings route`);
         hosts.add(host);
       });
+      shadow.forEach(({ host }, index) => {
+        if (!hostIds.has(host)) flag(["models", at, "shadow", index, "host"], `no host has the id ${host}`);
+      });
+      const splits = served.filter(({ split }) => split !== undefined);
+      if (splits.length > 0 && splits.length < served.length)
+        flag(["models", at, "served"], "either every host has a split or none has");
+      if (splits.length > 0 && splits.every(({ split }) => split === 0))
+        flag(["models", at, "served"], "one split at least must be more than 0");
+      if (residency !== undefined && served.every(({ host }) => cloud.has(host)))
+        flag(["models", at, "residency"], "no host of this model is on the premises");
     });
   });
+
+/** Where a host stands: what must stay on the premises never goes to a host in the cloud. */
+export function locationOf({
+  location,
+  engine,
+}: Pick<z.infer<typeof host>, "location" | "engine">): "on-prem" | "cloud" {
+  return location ?? (engine === "openai" ? "cloud" : "on-prem");
+}
 
 export type Catalog = z.infer<typeof catalog>;
 export type Host = Catalog["hosts"][number];

@@ -41,6 +41,8 @@ export const tier = z.strictObject({
   concurrency: positiveInt,
   /** Weight in the fair line when hosts are full. */
   share: z.number().positive(),
+  /** Goes before lower ones in that line; who waits long goes before all the same. */
+  priority: z.number().int().min(0).max(9).default(0),
   /** Other limits for some models: each that is named counts that model's requests instead of the tier's own. */
   models: z.record(z.string(), caps).default({}),
   /** The most tokens that one answer may have; also of requests that name no `max_tokens`. */
@@ -58,7 +60,7 @@ export const tier = z.strictObject({
   localAllowance: z.strictObject({ rpm: positiveInt }).optional(),
 });
 
-const plain = { models: {}, over: "refuse" as const, allowFields: [] };
+const plain = { priority: 0, models: {}, over: "refuse" as const, allowFields: [] };
 
 /** The tiers of the design, for catalogs that name none. */
 export const DEFAULT_TIERS: Record<string, z.infer<typeof tier>> = {

@@ -14,7 +14,10 @@ export type EngineCounters = {
 };
 
 /** Names as of vLLM's v1 engine and of llama.cpp's server with `--metrics`. */
-const NAMES: Record<Host["engine"], { prompt: string; completion: string; inFlight: readonly string[] }> = {
+const NAMES: Record<
+  Exclude<Host["engine"], "openai">,
+  { prompt: string; completion: string; inFlight: readonly string[] }
+> = {
   vllm: {
     prompt: "vllm:prompt_tokens_total",
     completion: "vllm:generation_tokens_total",
@@ -27,8 +30,9 @@ const NAMES: Record<Host["engine"], { prompt: string; completion: string; inFlig
   },
 };
 
-/** The counters in an exposition, or null when one of the two that count tokens is missing. */
+/** The counters in an exposition, or null when one of the two that count tokens is missing: a cloud has none. */
 export function countersIn(exposition: string, engine: Host["engine"]): EngineCounters | null {
+  if (engine === "openai") return null;
   const sums = sumsIn(exposition);
   const { prompt, completion, inFlight } = NAMES[engine];
   const promptTokens = sums.get(prompt);

@@ -31,7 +31,7 @@ export function surroundingsOn(database: TestDatabase, changed: Partial<Surround
 export const hostsOf = (...hosts: readonly (Pick<Host, "id" | "engine"> & Partial<Host>)[]): Host[] =>
   hosts.map((host) => {
     const reach = { via: "direct" as const, url: `http://${host.id}.test` };
-    return { native: false, slots: 4, weight: 1, backup: false, reach, ...host };
+    return { native: false, region: [], slots: 4, overcommit: 1, weight: 1, backup: false, reach, ...host };
   });
 
 /** Into the ledger, as the consumer writes it. */

@@ -10,6 +10,7 @@ export function tierWith(changed: Partial<Tier> = {}): Tier {
     tpm: 1_000_000,
     concurrency: 100,
     share: 1,
+    priority: 0,
     models: {},
     over: "refuse",
     allowFields: [],
