@@ -9,7 +9,13 @@ const withTier = (changed: object): object => catalogOf({ rest: { tiers: { defau
 const WINDOWS = { rpm: 5, rph: 6, rpd: 7, tpm: 8, tpd: 9, budget: { perDay: 0.5, perMonth: 1.5 } };
 
 test("a tier that names the least refuses what is too much, and neither bounds answers nor allows what is costly", () => {
-  expect(valid(withTier({})).tiers.default).toEqual({ ...TIER, models: {}, over: "refuse", allowFields: [] });
+  expect(valid(withTier({})).tiers.default).toEqual({
+    ...TIER,
+    priority: 0,
+    models: {},
+    over: "refuse",
+    allowFields: [],
+  });
 });
 
 test("the tiers of a catalog that names none are tiers that a catalog could name", () => {
@@ -24,6 +30,7 @@ describe("taken as written", () => {
     { name: "a budget of a day alone", tier: { budget: { perDay: 0.01 } } },
     { name: "limits of a model", tier: { models: { m: model } } },
     { name: "caps of a request", tier: { maxTokens: 4_096, maxN: 2, over: "clamp" } },
+    { name: "the highest priority", tier: { priority: 9 } },
     { name: "costly fields", tier: { allowFields: [...COSTLY_FIELDS] } },
     { name: "an allowance for when accounts are away", tier: { localAllowance: { rpm: 5 } } },
   ])("$name", ({ tier }) => {
@@ -50,6 +57,11 @@ describe("refused, with the path", () => {
         path: `tiers.default.${name}`,
       })),
     ),
+    ...[-1, 10, 1.5].map((priority) => ({
+      name: `a priority of ${priority}`,
+      json: withTier({ priority }),
+      path: "tiers.default.priority",
+    })),
     { name: "a tier without a limit", json: rest({ tiers: { default: { rpm: 1 } } }), path: "tiers.default.tpm" },
     { name: "a budget of nothing", json: withTier({ budget: { perDay: 0 } }), path: "tiers.default.budget.perDay" },
     { name: "a budget as text", json: withTier({ budget: { perMonth: "5" } }), path: "tiers.default.budget.perMonth" },

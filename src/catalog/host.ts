@@ -1,0 +1,60 @@
+/** One inference host: what runs there, how much it takes, how it is reached. Grammar only, like `schema.ts`. */
+import { z } from "zod";
+import { name } from "./names.ts";
+import { hostCost } from "./price.ts";
+import { type Location, location } from "./residency.ts";
+
+/** What no host may be given as its key. */
+const OWN_SECRETS = ["CAUSEWAY_SECRET", "ACCESS_CLIENT_SECRET"];
+
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: "an http or https URL" })
+  .refine((text) => !/[?#]/.test(text), "a URL without a query or fragment")
+  .transform((text) => text.replace(/\/+$/, ""));
+
+/**
+ * How a host is reached. `access` sends a Cloudflare Access service token; `vpc` goes through a Workers VPC binding. The
+ * URL is what stands before the engine's own paths: `https://api.openai.com`, without `/v1`.
+ */
+const reach = z.discriminatedUnion("via", [
+  z.strictObject({ via: z.literal("direct"), url: httpUrl }),
+  z.strictObject({ via: z.literal("access"), url: httpUrl }),
+  z.strictObject({ via: z.literal("vpc"), binding: z.string().min(1), url: httpUrl }),
+]);
+
+export const host = z.strictObject({
+  id: name,
+  /** `openai` is any service that speaks OpenAI's protocol and tells nothing of its load: a cloud, as a rule. */
+  engine: z.enum(["vllm", "llamacpp", "openai"]),
+  /** Absent: an `openai` host is in the cloud, every other on the operator's own premises. */
+  location: location.optional(),
+  /** Where it stands, from near to far, in the platform's words: data centre, country, continent (`["FRA", "DE", "EU"]`). */
+  region: z.array(z.string().min(1)).default([]),
+  /** Only llama.cpp: the host answers `/completion` and has no `/v1` routes; requests and streams are translated. */
+  native: z.boolean().default(false),
+  /** Requests the engine works on at once: `max_num_seqs` (vLLM), `--parallel` (llama.cpp). */
+  slots: z.number().int().positive().default(1),
+  /** Requests in flight at once are `slots` times this, rounded down: an engine that batches may take more than it has slots. */
+  overcommit: z.number().min(1).default(1),
+  weight: z.number().positive().default(1),
+  /** Used only while no other host of the model can serve. */
+  backup: z.boolean().default(false),
+  reach,
+  /** Name of the secret that holds the engine's own API key. */
+  keyFrom: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]*$/, "the name of a secret, in capitals")
+    .refine((name) => !OWN_SECRETS.includes(name), "not one of the gateway's own secrets: it would be sent to the host")
+    .optional(),
+  /** Absent means unknown: what an answer cost by host time is then null. */
+  cost: hostCost.optional(),
+  /** One token is generated this often, in seconds: an engine that hangs may still call itself healthy. Absent: never. */
+  canary: z.strictObject({ everyS: z.number().int().min(10) }).optional(),
+});
+
+export type Host = z.infer<typeof host>;
+
+/** Where a host stands: what must stay on the premises never goes to a host in the cloud. */
+export function locationOf({ location, engine }: Pick<Host, "location" | "engine">): Location {
+  return location ?? (engine === "openai" ? "cloud" : "on-prem");
+}
