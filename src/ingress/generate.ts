@@ -15,6 +15,7 @@ import { cachedEnding } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { costMicros } from "#src/usage/price.ts";
 import { admission, leaseOf } from "./admit.ts";
+import { resolved, traitsOf } from "./alias.ts";
 import { answerStreamed } from "./answer-streamed.ts";
 import { answerWhole } from "./answer-whole.ts";
 import { type Asking, LEASE_NOT_DURABLE } from "./ask-hosts.ts";
@@ -36,8 +37,9 @@ const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "emb
  */
 export async function generate(call: KnownCall, route: Route): Promise<Response> {
   const { document, bytes } = await readJson(call.request);
-  const asked = questionOf(route, document);
-  const model = servingModel(call, asked);
+  const named = questionOf(route, document);
+  const model = servingModel(call, named, bytes);
+  const asked = naming(named, model);
   const tier = tierOf(call);
   const question = withinCaps(asked, bytes, tier, model);
   const cacheable = cacheability(model, question.body, call.request.headers.get("cache-control")) === "cacheable";
@@ -49,7 +51,10 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
     cacheable ? lookUpAnswer(call, question, model) : { keeping: null, kept: null },
   ]);
   const lease = leaseOf(call, tier, draft, model.deadlines.total, admitted);
-  const headers = rateLimitHeaders(lease.standings);
+  const headers = {
+    ...rateLimitHeaders(lease.standings),
+    ...(asked === named ? {} : { "x-causeway-model": model.id }),
+  };
   if (kept !== null) {
     const content = model.storeContent ? contentOf(question, wordsOf(kept.body)) : null;
     return answerKept(call, lease, { ...draft, content }, model.price, kept, headers);
@@ -103,13 +108,20 @@ async function answerKept(
   return Response.json(kept.body, { headers: { ...headers, "x-causeway-cache": "hit" } });
 }
 
-/** The model asked for, when it is one for this route. */
-function servingModel(call: KnownCall, { model: name, route }: Question): Model {
-  const model = modelOf(call, name, SCOPE_OF[route]);
+/** The model asked for, also by an alias, when it is one for this route. */
+function servingModel(call: KnownCall, question: Question, bytes: number): Model {
+  const { model: name, route } = question;
+  const traits = () => traitsOf(question, bytes, call.request.headers.get("x-causeway-prefer"));
+  const model = modelOf(call, name, SCOPE_OF[route], resolved(call.catalog.aliases, name, traits));
   if (model.kind !== (route === "embeddings" ? "embedding" : "generation")) {
     const message = `${model.id} is a model for ${model.kind}, not for this route.`;
     throw new Problem("unsupported_value", { param: "model", message });
   }
   call.log.model = model.id;
   return model;
+}
+
+/** The question as if it had named the model itself: answers to an alias and to its model are kept under one name. */
+function naming(question: Question, { id }: Model): Question {
+  return question.model === id ? question : { ...question, model: id, body: { ...question.body, model: id } };
 }

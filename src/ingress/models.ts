@@ -2,12 +2,15 @@
 import { type Need, permits } from "#src/auth/policy.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { Problem, type ProblemFacts } from "#src/problem.ts";
+import { resolved, targetsOf } from "./alias.ts";
 import type { KnownCall } from "./call.ts";
 
-/** `GET /v1/models`: those that are open to the caller. */
-export function listModels({ catalog, principal }: KnownCall): Response {
+/** `GET /v1/models`: those that are open to the caller, and the names that may stand for one of them. */
+export function listModels(call: KnownCall): Response {
+  const { catalog, principal } = call;
   const open = catalog.models.filter((model) => permits(principal, { scope: "models", model }));
-  return Response.json({ object: "list", data: open.map(describe) });
+  const aliases = Object.keys(catalog.aliases).filter((name) => isOpenAlias(call, name));
+  return Response.json({ object: "list", data: [...open, ...aliases.map((id) => ({ id }))].map(describe) });
 }
 
 /**
@@ -16,16 +19,28 @@ export function listModels({ catalog, principal }: KnownCall): Response {
  * @throws Problem `model_not_found`
  */
 export function getModel(call: KnownCall, id: string): Response {
-  return Response.json(describe(modelOf(call, id)));
+  return Response.json(describe(isOpenAlias(call, id) ? { id } : modelOf(call, id)));
+}
+
+/** An alias is shown to whoever may use one of its models: which one it is to be, a request decides. */
+function isOpenAlias({ catalog, principal }: KnownCall, name: string): boolean {
+  const targets = targetsOf(catalog.aliases, name);
+  return catalog.models.some((model) => targets.includes(model.id) && permits(principal, { scope: "models", model }));
 }
 
 /**
  * The model of a name that the caller gave.
  *
+ * @param stoodFor the id of the model where the name is an alias and a request has decided it
  * @throws Problem `model_not_found`, also for one that is not open to the caller
  */
-export function modelOf({ catalog, principal }: KnownCall, name: string, scope: Need = "models"): Model {
-  const model = catalog.models.find(({ id }) => id === name);
+export function modelOf(
+  { catalog, principal }: KnownCall,
+  name: string,
+  scope: Need = "models",
+  stoodFor = resolved(catalog.aliases, name, null),
+): Model {
+  const model = catalog.models.find(({ id }) => id === stoodFor);
   // A model that is not open to the caller looks like one that is not there.
   if (model === undefined || !permits(principal, { scope, model })) {
     const message = `The model ${JSON.stringify(name.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
@@ -40,7 +55,7 @@ export function withheld(model: Pick<Model, "id"> | undefined): Pick<ProblemFact
 }
 
 /** OpenAI's four members; `created` is a date that means nothing here and must be a number. */
-function describe({ id, context }: Model) {
+function describe({ id, context }: { readonly id: string; readonly context?: number | undefined }) {
   const known = { id, object: "model", created: 0, owned_by: "causeway" };
   return context === undefined ? known : { ...known, max_model_len: context };
 }

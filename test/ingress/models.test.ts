@@ -78,3 +78,32 @@ describe("models that are not for everyone", () => {
     for (const id of sees) expect(await getModel(callBy(changed), id).json()).toMatchObject({ id });
   });
 });
+
+describe("names that stand for a model", () => {
+  const aliases = {
+    auto: { rules: [{ when: { tools: true }, use: "costly" }], otherwise: "large" },
+    costliest: { rules: [{ when: {}, use: "costly" }], otherwise: "trial" },
+  };
+  const by = (changed: Partial<Principal> = {}): KnownCall => {
+    const call = callBy(changed);
+    return { ...call, catalog: { ...call.catalog, aliases } };
+  };
+  const AUTO = { id: "auto", object: "model", created: 0, owned_by: "causeway" };
+
+  test("come after the models, where one of theirs is open to the caller", async () => {
+    const listed = async (changed: Partial<Principal>) => {
+      const { data } = (await listModels(by(changed)).json()) as { data: { id: string }[] };
+      return data.map(({ id }) => id);
+    };
+    expect(await listed({})).toEqual(["org/small", "large", "auto"]);
+    expect(await listed({ tier: "enterprise" })).toEqual(["org/small", "large", "costly", "auto", "costliest"]);
+  });
+
+  test("have a page like a model's", async () => {
+    expect(await getModel(by(), "auto").json()).toEqual(AUTO);
+  });
+
+  test("or none", () => {
+    expect(() => getModel(by(), "costliest")).toThrow(expect.objectContaining({ code: "model_not_found" }));
+  });
+});
