@@ -1,4 +1,4 @@
-// The lab's own routes on each host's port, /lab/*: faults, pace, truth and journal. They need no key and no fault
+// The lab's own routes on each host's port, /lab/*: faults, pace, load, truth and journal. They need no key and no fault
 // strikes them.
 import type { ServerResponse } from "node:http";
 import { readFault } from "./faults.ts";
@@ -11,6 +11,7 @@ import { replyJson } from "./whole-reply.ts";
 export function control(machine: Machine, res: ServerResponse, method: string, path: string, body: Json): void {
   const { faults, truth, journal, pace, scheduler } = machine;
   const paceNow = (): unknown => ({ ...pace, maxQueued: pace.maxQueued ?? null });
+  const load = (): unknown => ({ running: scheduler.running, waiting: scheduler.waiting, most: scheduler.most });
   const routes: Readonly<Record<string, Readonly<Record<string, () => unknown>>>> = {
     "/lab/fault": {
       GET: () => faults.list(),
@@ -30,6 +31,14 @@ export function control(machine: Machine, res: ServerResponse, method: string, p
         changePace(pace, body);
         scheduler.fill();
         return paceNow();
+      },
+    },
+    // `most` is what ran and waited at once since the last DELETE: a caller that keeps to the slots never exceeds them.
+    "/lab/load": {
+      GET: load,
+      DELETE: () => {
+        scheduler.forgetMost();
+        return load();
       },
     },
     "/lab/truth": {

@@ -36,6 +36,7 @@ export class Scheduler {
   readonly #now: () => number;
   readonly #running = new Set<Place>();
   readonly #waiting = new Set<Place>();
+  #most = 0;
   #ticker: NodeJS.Timeout | undefined;
   /** Those whose tokens are due, on their way through the turns of the event loop. */
   #due: Place[] = [];
@@ -53,6 +54,15 @@ export class Scheduler {
     return this.#waiting.size;
   }
 
+  /** The most works that ran or waited at the same time, since `forgetMost`. */
+  get most(): number {
+    return this.#most;
+  }
+
+  forgetMost(): void {
+    this.#most = this.running + this.waiting;
+  }
+
   /** True when neither a slot nor a place in a bounded line is free. */
   get full(): boolean {
     const { slots, maxQueued } = this.#pace;
@@ -63,6 +73,7 @@ export class Scheduler {
   submit(work: Work): Ticket {
     const place: Place = { work, slot: -1, dueAtMs: 0 };
     this.#waiting.add(place);
+    this.#most = Math.max(this.#most, this.running + this.waiting);
     this.fill();
     return { slot: () => place.slot, leave: () => this.#leave(place) };
   }
