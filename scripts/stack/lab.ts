@@ -6,7 +6,7 @@ import { inRepository } from "./repository.ts";
 import type { StateDir } from "./state-dir.ts";
 import type { Supervisor } from "./supervisor.ts";
 
-type LabHost = {
+export type LabHost = {
   readonly id: string;
   readonly engine: "vllm" | "llamacpp";
   readonly port: number;
@@ -69,22 +69,32 @@ export type LabStarted = {
   readonly moved: readonly string[];
 };
 
-/** Starts the hosts of one machine and waits until all of them listen. */
+/** Starts the hosts of one machine, near their usual ports, and waits until all of them listen. */
 export async function startMachine(supervisor: Supervisor, state: StateDir, machine: string): Promise<LabStarted> {
   const preferred = MACHINES[machine] ?? [];
   const hosts = await Promise.all(preferred.map(async (host) => ({ ...host, port: await portNear(host.port) })));
+  return {
+    urls: await startHosts(supervisor, state, `lab-${machine}`, hosts),
+    moved: hosts.flatMap((host, at) => (host.port === preferred[at]?.port ? [] : [`${host.id} :${host.port}`])),
+  };
+}
+
+/** Starts hosts in one process of this name, on their very ports. @returns base URL by host id, when all listen */
+export async function startHosts(
+  supervisor: Supervisor,
+  state: StateDir,
+  name: string,
+  hosts: readonly LabHost[],
+): Promise<Readonly<Record<string, string>>> {
   const part = supervisor.launch({
-    name: `lab-${machine}`,
+    name,
     command: process.execPath,
     args: [inRepository("scripts", "lab", "main.ts"), JSON.stringify(hosts)],
     cwd: state.root,
     ipc: true,
   });
   const ready = await supervisor.ready(part, READY_LIMIT_MS, async () => readyIn(part.logFile));
-  return {
-    urls: Object.fromEntries(ready.map(({ id, url }) => [id, url])),
-    moved: hosts.flatMap((host, at) => (host.port === preferred[at]?.port ? [] : [`${host.id} :${host.port}`])),
-  };
+  return Object.fromEntries(ready.map(({ id, url }) => [id, url]));
 }
 
 function readyIn(logFile: string): { id: string; url: string }[] | null {
