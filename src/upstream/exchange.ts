@@ -85,7 +85,13 @@ export async function askWhole(
   return { kind: "answer", answer: { document: translated, text: JSON.stringify(translated) } };
 }
 
-function post(ask: Ask, dialect: Dialect, trace: Trace, accept: string, signal: AbortSignal): Promise<Response> {
+/**
+ * Puts a question to a host and waits for its headers.
+ *
+ * @param accept the type that is asked for
+ * @throws whatever `ask` throws: the host cannot be reached, or the signal ended it
+ */
+export function post(ask: Ask, dialect: Dialect, trace: Trace, accept: string, signal: AbortSignal): Promise<Response> {
   const headers: Record<string, string> = {
     "content-type": "application/json",
     accept,
