@@ -4,7 +4,7 @@
  * for. What a trial brings decides whether it closes or opens anew.
  *
  * A failure is the host's: no connection, no headers in time, 502 to 504, a stream that dies. A caller's own error or
- * departure counts for nothing, and a host that says it is busy is not broken (`busy.ts`).
+ * departure counts for nothing, and a host that says it is busy is not broken.
  */
 
 const WINDOW_MS = 30_000;
@@ -59,10 +59,15 @@ export function permit(breaker: Breaker, slots: number, nowMs: number): { breake
 }
 
 /** How calls ended: `neither` for those that say nothing about the host. */
-export type Outcomes = { readonly successes: number; readonly failures: number; readonly neither: number };
+export type Calls = { readonly successes: number; readonly failures: number; readonly neither: number };
+
+/** The breaker of a host that was gone and has come back: it need not wait out its time to be tried. */
+export function recovered(breaker: Breaker, nowMs: number): Breaker {
+  return breaker.state === "open" ? at({ ...breaker, untilMs: nowMs }, nowMs) : breaker;
+}
 
 /** The breaker after calls that have ended. */
-export function observe(breaker: Breaker, { successes, failures, neither }: Outcomes, nowMs: number): Breaker {
+export function observe(breaker: Breaker, { successes, failures, neither }: Calls, nowMs: number): Breaker {
   const now = at(breaker, nowMs);
   // Calls that began before it opened tell nothing new.
   if (now.state === "open") return now;

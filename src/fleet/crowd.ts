@@ -1,0 +1,131 @@
+/**
+ * Those who want the same hosts: whether they ask for more than these can do, and what each of them may then ask for. A
+ * short line alone cannot be fair: who asks most often is there most often when a slot comes free. So while there is too
+ * much, everyone's demand is cut down to the same rate by share before it competes (the fair rate of core-stateless fair
+ * queueing: Stoica, Shenker and Zhang, SIGCOMM 1998): the rate at which all demands, none above it, add up to a little
+ * more than is served. Those below it are not touched. The clock is an argument.
+ */
+
+/** The half-life of what is known of demands. */
+const HALF_LIFE_MS = 2_000;
+/** Demand that is let through beyond what is served, so that no slot waits for somebody to ask. */
+const HEADROOM = 1.1;
+const RECKONED_EVERY_MS = 250;
+/** Who has not asked for this long asks no more. */
+const FORGOTTEN_AFTER_MS = 30_000;
+/** A line that has not been empty for this long stands (CoDel's interval: 100 ms to 1 s; Nichols and Jacobson, 2012). */
+const STANDS_AFTER_MS = 500;
+
+type Demand = {
+  /** Decayed sum of what was asked for, by share. */
+  readonly asked: number;
+  readonly share: number;
+  /** What the caller may ask for now, by share; below 0 it has to wait. */
+  credit: number;
+  readonly atMs: number;
+};
+
+export type Ask = { readonly account: string; readonly share: number; readonly weight: number };
+
+export class Crowd {
+  readonly #demands = new Map<string, Demand>();
+  /** Decayed sums over all callers: requests, and what they weigh. */
+  #requests = 0;
+  #asked = 0;
+  #askedAtMs = 0;
+  /** What a caller may ask for, by share and ms. */
+  #rate = Number.POSITIVE_INFINITY;
+  #reckonedAtMs = Number.NEGATIVE_INFINITY;
+  #waiting = 0;
+  #standsSinceMs: number | null = null;
+  #isOverloaded = false;
+
+  /** Nobody has asked for a while, and nobody waits. */
+  isGone(nowMs: number): boolean {
+    return this.#waiting === 0 && nowMs - this.#askedAtMs >= FORGOTTEN_AFTER_MS;
+  }
+
+  /** How many of them wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** One more waits, or one less. */
+  waits(change: 1 | -1, nowMs: number): void {
+    this.#waiting += change;
+    if (this.#waiting === 0) this.#standsSinceMs = null;
+    else this.#standsSinceMs ??= nowMs;
+  }
+
+  /**
+   * Somebody asks.
+   *
+   * @param servedPerMs requests that the hosts can serve; null while nobody knows
+   * @returns whether more is asked for than that, and has been for long enough that a line stands
+   */
+  asks({ account, share, weight }: Ask, servedPerMs: number | null, nowMs: number): boolean {
+    const kept = keptAfter(nowMs - this.#askedAtMs);
+    this.#requests = this.#requests * kept + 1;
+    this.#asked = this.#asked * kept + weight;
+    this.#askedAtMs = nowMs;
+    const before = this.#demands.get(account) ?? { asked: 0, credit: 0, atMs: nowMs };
+    const elapsedMs = nowMs - before.atMs;
+    const earned = Number.isFinite(this.#rate) ? this.#rate * elapsedMs : Number.POSITIVE_INFINITY;
+    this.#demands.set(account, {
+      share,
+      asked: before.asked * keptAfter(elapsedMs) + weight / share,
+      // Three requests' worth is saved up, no more.
+      credit: Math.min((3 * weight) / share, before.credit + earned),
+      atMs: nowMs,
+    });
+    const isTooMuch = servedPerMs !== null && perMs(this.#requests) > servedPerMs;
+    const stands = this.#standsSinceMs !== null && nowMs - this.#standsSinceMs >= STANDS_AFTER_MS;
+    this.#isOverloaded = isTooMuch && (this.#isOverloaded || stands);
+    if (!this.#isOverloaded) this.#rate = Number.POSITIVE_INFINITY;
+    else if (nowMs - this.#reckonedAtMs >= RECKONED_EVERY_MS) this.#reckon(servedPerMs ?? 0, nowMs);
+    return this.#isOverloaded;
+  }
+
+  /** How long a caller who has asked must wait until it may, in ms; 0 when it may now. */
+  shareMs(account: string): number {
+    const credit = this.#demands.get(account)?.credit ?? 0;
+    return credit > 0 || this.#rate === Number.POSITIVE_INFINITY ? 0 : (1 - credit) / this.#rate;
+  }
+
+  /** A caller was let in. */
+  lets({ account, share, weight }: Ask): void {
+    const demand = this.#demands.get(account);
+    if (demand !== undefined) demand.credit -= weight / share;
+  }
+
+  /** Fills up from the smallest demand to the rate at which the larger ones are cut. */
+  #reckon(servedPerMs: number, nowMs: number): void {
+    this.#reckonedAtMs = nowMs;
+    const demands: { readonly rate: number; readonly share: number }[] = [];
+    for (const [account, { share, asked, atMs }] of this.#demands) {
+      if (nowMs - atMs >= FORGOTTEN_AFTER_MS) this.#demands.delete(account);
+      else demands.push({ rate: perMs(asked * keptAfter(nowMs - atMs)), share });
+    }
+    demands.sort((a, b) => a.rate - b.rate);
+    let left = (HEADROOM * servedPerMs * this.#asked) / this.#requests;
+    let shares = demands.reduce((sum, { share }) => sum + share, 0);
+    this.#rate = Number.POSITIVE_INFINITY;
+    for (const { rate, share } of demands) {
+      if (rate * shares > left) {
+        this.#rate = left / shares;
+        return;
+      }
+      left -= rate * share;
+      shares -= share;
+    }
+  }
+}
+
+function keptAfter(elapsedMs: number): number {
+  return 0.5 ** (Math.max(0, elapsedMs) / HALF_LIFE_MS);
+}
+
+/** The rate that a decayed sum stands for: a steady rate adds up to rate x half-life / ln 2. */
+function perMs(sum: number): number {
+  return (sum * Math.LN2) / HALF_LIFE_MS;
+}

@@ -1,0 +1,40 @@
+/** How long a place in line lasts, from how long requests have held their slots. The clock is an argument. */
+import type { Pair } from "./pair.ts";
+
+/** What one request counts in the average time that a host's slot is held. */
+const SMOOTHING = 0.1;
+/** No host can say what its usual time to a first token is. */
+const UNKNOWN_TTFT_MS = 500;
+
+export class Forecast {
+  readonly #heldMs = new Map<string, number>();
+
+  /** A slot has come free after it was held for so long. */
+  released(host: string, heldMs: number): void {
+    const average = this.#heldMs.get(host);
+    this.#heldMs.set(host, average === undefined ? heldMs : average + (heldMs - average) * SMOOTHING);
+  }
+
+  /** Requests that these hosts can serve, by ms; null while no host's pace is known. */
+  servedPerMs(pairs: readonly Pair[]): number | null {
+    let sum = 0;
+    for (const { host, capacity } of pairs) {
+      const heldMs = this.#heldMs.get(host);
+      if (heldMs !== undefined) sum += capacity / Math.max(1, heldMs);
+    }
+    return sum === 0 ? null : sum;
+  }
+}
+
+/** How long somebody waits whom so many go before; 0 while nobody can tell. */
+export function waitMs(ahead: number, servedPerMs: number | null): number {
+  return servedPerMs === null ? 0 : (ahead + 1) / servedPerMs;
+}
+
+/**
+ * How long a wait is borne, in ms, where more is asked for than can be served: a line that stands is kept so short that
+ * waiting does not double the time to a first token, though never so short that a slot stays free for want of a waiter.
+ */
+export function standingBoundMs(ttftMs: number | null, servedPerMs: number | null): number {
+  return Math.max((ttftMs ?? UNKNOWN_TTFT_MS) / 2, waitMs(0, servedPerMs));
+}

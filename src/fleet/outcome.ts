@@ -1,0 +1,75 @@
+/**
+ * What calls to hosts have shown, gathered between two reports. Failures are the host's: no connection, no headers in
+ * time, 502 to 504, a stream that dies. A host that says it is busy is not broken, and a caller's own error or departure
+ * says nothing. Pure.
+ */
+import { pairKey } from "./view.ts";
+
+/** How one call ended, as far as its host is concerned. */
+export type Outcome =
+  | {
+      readonly kind: "ok";
+      /** From asking to the first content; null where the answer came whole. */
+      readonly ttftMs: number | null;
+      readonly tokensPerS: number | null;
+    }
+  | { readonly kind: "failed" }
+  /** Ms from now on. */
+  | { readonly kind: "busy"; readonly forMs: number }
+  | { readonly kind: "neither" };
+
+/** The outcomes of a pair. */
+export type Outcomes = {
+  readonly ok: number;
+  readonly failed: number;
+  readonly neither: number;
+  readonly busyForMs: number;
+  /** Means, and over how many calls. */
+  readonly ttft: Mean;
+  readonly tokensPerS: Mean;
+};
+
+export type Mean = { readonly value: number; readonly count: number };
+
+const NO_MEAN: Mean = { value: 0, count: 0 };
+export const NO_OUTCOMES: Outcomes = {
+  ok: 0,
+  failed: 0,
+  neither: 0,
+  busyForMs: 0,
+  ttft: NO_MEAN,
+  tokensPerS: NO_MEAN,
+};
+
+/** One more outcome. */
+export function add(outcomes: Outcomes, outcome: Outcome): Outcomes {
+  switch (outcome.kind) {
+    case "ok":
+      return {
+        ...outcomes,
+        ok: outcomes.ok + 1,
+        ttft: meanWith(outcomes.ttft, outcome.ttftMs),
+        tokensPerS: meanWith(outcomes.tokensPerS, outcome.tokensPerS),
+      };
+    case "failed":
+      return { ...outcomes, failed: outcomes.failed + 1 };
+    case "busy":
+      return { ...outcomes, neither: outcomes.neither + 1, busyForMs: Math.max(outcomes.busyForMs, outcome.forMs) };
+    case "neither":
+      return { ...outcomes, neither: outcomes.neither + 1 };
+  }
+}
+
+/** What has been gathered, by pair. */
+export type Gathered = Record<string, { readonly host: string; readonly servedAs: string } & Outcomes>;
+
+/** Gathers one more, in place: an isolate's list between two reports. */
+export function gather(into: Gathered, host: string, servedAs: string, outcome: Outcome): void {
+  const key = pairKey(host, servedAs);
+  into[key] = { host, servedAs, ...add(into[key] ?? NO_OUTCOMES, outcome) };
+}
+
+function meanWith({ value, count }: Mean, sample: number | null): Mean {
+  if (sample === null || !Number.isFinite(sample)) return { value, count };
+  return { value: value + (sample - value) / (count + 1), count: count + 1 };
+}

@@ -1,0 +1,237 @@
+/**
+ * The pool's one decision: who may use which slot now, who waits, and who is told to come back. Never more in flight on a
+ * host than its capacity. No I/O; the clock is an argument; whose turn has come is read from `turns`.
+ */
+
+import { Crowd } from "./crowd.ts";
+import type { Decision } from "./decision.ts";
+import { Forecast, standingBoundMs, waitMs } from "./forecast.ts";
+import { Holdings, type HoldingsReport } from "./holdings.ts";
+import { Line, type Waiter } from "./line.ts";
+import { add, type Gathered, NO_OUTCOMES, type Outcome } from "./outcome.ts";
+import { hostsKey, type Pair } from "./pair.ts";
+import { Signals } from "./signals.ts";
+
+/** Part of a host's free slots that an isolate is given in advance: so many isolates may come before one is left dry. */
+const SPARE_PART = 4;
+
+/** Who waits asks every 2 s whether its turn has come: one that missed three has gone. */
+const ASKS_WITHIN_MS = 6_000;
+/** For so long after an overload nobody's debt is forgiven: the next one may be the same. */
+const OWED_FOR_MS = 3_000;
+const DECISIONS_KEPT = 100;
+
+export type TakeRequest = Omit<Waiter, "sinceMs"> & {
+  readonly isolate: string;
+  /** For the record of decisions. */
+  readonly model: string;
+  /** How long it waits already: it was tried at another host before. */
+  readonly waitedMs: number;
+  /** How long the caller bears to wait, from now on. 0: not at all. */
+  readonly maxWaitMs: number;
+  /** Whether that may be cut while the pool is overloaded: nobody has asked for it in particular. */
+  readonly mayCutWait: boolean;
+  readonly maxWaiting: number;
+};
+
+export type Answer =
+  | { readonly kind: "granted"; readonly host: string }
+  | { readonly kind: "waiting" }
+  | {
+      readonly kind: "refused";
+      /** `share`: the caller asks for more than its share; `full`: everybody would wait for longer than is borne. */
+      readonly because: "full" | "share";
+      readonly retryAfterMs: number;
+    };
+
+export class Pool {
+  readonly holdings = new Holdings();
+  readonly signals = new Signals();
+  readonly line = new Line();
+  readonly #forecast = new Forecast();
+  /** Hosts where nothing new may start: down, or draining. */
+  #shut: ReadonlySet<string> = new Set();
+  readonly #waiting = new Map<string, { readonly request: TakeRequest; heardAtMs: number }>();
+  readonly #weights = new Map<string, Pick<Waiter, "account" | "share" | "weight">>();
+  #turns: { readonly id: string; readonly host: string }[] = [];
+  /** By the hosts that they want. */
+  readonly #crowds = new Map<string, Crowd>();
+  #overloadedAtMs = Number.NEGATIVE_INFINITY;
+  readonly decisions: Decision[] = [];
+
+  /** Those whose turn has come since the last look. */
+  turns(): readonly { readonly id: string; readonly host: string }[] {
+    const turns = this.#turns;
+    this.#turns = [];
+    return turns;
+  }
+
+  shut(hosts: ReadonlySet<string>, nowMs: number): void {
+    this.#shut = hosts;
+    this.#serveAll(nowMs);
+  }
+
+  /** One request for a slot; asked again with the same id, the answer is where it stands by now. */
+  take(request: TakeRequest, nowMs: number): Answer {
+    const host = this.holdings.hostOf(request.id);
+    if (host !== undefined) return { kind: "granted", host };
+    const waiting = this.#waiting.get(request.id);
+    if (waiting !== undefined) {
+      waiting.heardAtMs = nowMs;
+      return { kind: "waiting" };
+    }
+    const crowd = this.#crowdOf(request.pairs);
+    const servedPerMs = this.#forecast.servedPerMs(request.pairs);
+    const isOverloaded = crowd.asks(request, servedPerMs, nowMs);
+    if (isOverloaded) this.#overloadedAtMs = nowMs;
+    else if (this.line.size === 0 && nowMs - this.#overloadedAtMs >= OWED_FOR_MS) this.line.forgive();
+    const shareMs = isOverloaded ? crowd.shareMs(request.account) : 0;
+    if (shareMs > 0) return this.#refuse(request, "share", shareMs, nowMs);
+    const free = request.pairs.find((pair) => this.#isFree(pair, nowMs));
+    if (free === undefined) return this.#join(request, crowd, servedPerMs, isOverloaded, nowMs);
+    crowd.lets(request);
+    this.line.served(request);
+    this.#grant(request, free, nowMs);
+    this.#record(request, free.host, free === request.pairs[0] ? "first choice" : "the first choice was full", nowMs);
+    return { kind: "granted", host: free.host };
+  }
+
+  /** Who waited no longer waits; who was granted a slot meanwhile gives it back. */
+  leave(id: string, nowMs: number): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting !== undefined && this.line.leave(id)) this.#crowdOf(waiting.request.pairs).waits(-1, nowMs);
+    this.#waiting.delete(id);
+    this.release(id, { kind: "neither" }, 0, nowMs);
+  }
+
+  /**
+   * A slot comes free, and the next in line has it.
+   *
+   * @param weight what the request really weighed; null when nobody knows
+   */
+  release(id: string, outcome: Outcome, weight: number | null, nowMs: number): void {
+    const ticket = this.holdings.release(id);
+    if (ticket === undefined) return;
+    const { host, servedAs, grantedAtMs } = ticket;
+    if (outcome.kind === "ok") this.#forecast.released(host, nowMs - grantedAtMs);
+    this.signals.observe(host, servedAs, add(NO_OUTCOMES, outcome), nowMs);
+    const estimate = this.#weights.get(id);
+    this.#weights.delete(id);
+    if (estimate !== undefined && weight !== null) this.line.correct(estimate, weight - estimate.weight);
+    this.#serve(host, nowMs);
+  }
+
+  /**
+   * What an isolate holds and has seen.
+   *
+   * @param hosts those of the catalog
+   * @returns the slots that it may fill by itself until its next report, by host
+   */
+  report(
+    report: HoldingsReport & { readonly outcomes: Gathered },
+    hosts: readonly { readonly id: string; readonly capacity: number }[],
+    nowMs: number,
+  ): Record<string, number> {
+    const gone = this.holdings.report(report, nowMs);
+    for (const { host, servedAs, ...outcomes } of Object.values(report.outcomes))
+      this.signals.observe(host, servedAs, outcomes, nowMs);
+    if (gone === null) return {};
+    for (const id of gone) this.release(id, { kind: "neither" }, null, nowMs);
+    this.#serveAll(nowMs);
+    const spare: Record<string, number> = {};
+    for (const { id, capacity } of hosts) {
+      const count = this.#isPlain(id) ? Math.floor((capacity - this.holdings.held(id, nowMs)) / SPARE_PART) : 0;
+      if (count <= 0) continue;
+      this.holdings.offer(report.isolate, id, count, nowMs);
+      spare[id] = count;
+    }
+    return spare;
+  }
+
+  /** Frees what silent isolates held, and the places of those who ask no more. */
+  sweep(nowMs: number): void {
+    for (const [id, { heardAtMs }] of this.#waiting) if (nowMs - heardAtMs >= ASKS_WITHIN_MS) this.leave(id, nowMs);
+    for (const [key, crowd] of this.#crowds) if (crowd.isGone(nowMs)) this.#crowds.delete(key);
+    for (const id of this.holdings.silent(nowMs)) this.release(id, { kind: "neither" }, null, nowMs);
+    this.#serveAll(nowMs);
+  }
+
+  isShut(host: string): boolean {
+    return this.#shut.has(host);
+  }
+
+  #join(request: TakeRequest, crowd: Crowd, servedPerMs: number | null, isOverloaded: boolean, nowMs: number): Answer {
+    const waiter = { ...request, sinceMs: nowMs - request.waitedMs };
+    const isCut = isOverloaded && request.mayCutWait;
+    // Of a line that is kept short, those who would be passed by count as well: they must not wait for longer either.
+    const predictedMs = waitMs(isCut ? crowd.waiting : this.line.ahead(waiter), servedPerMs);
+    const boundMs = isCut ? standingBoundMs(this.signals.ttftMs(request.pairs), servedPerMs) : request.maxWaitMs;
+    if (
+      predictedMs > Math.min(boundMs, request.maxWaitMs) ||
+      request.maxWaitMs <= 0 ||
+      crowd.waiting >= request.maxWaiting
+    )
+      return this.#refuse(request, "full", predictedMs, nowMs);
+    this.#waiting.set(request.id, { request, heardAtMs: nowMs });
+    // What everyone may ask for is the same by then; a line of equals is in order of arrival, and nobody waits twice as long.
+    this.line.join(waiter, isCut);
+    crowd.lets(request);
+    crowd.waits(1, nowMs);
+    return { kind: "waiting" };
+  }
+
+  #refuse(request: TakeRequest, because: "full" | "share", waitMs: number, nowMs: number): Answer {
+    this.#record(request, null, `refused: ${because}, predicted wait ${Math.round(waitMs)} ms`, nowMs);
+    return { kind: "refused", because, retryAfterMs: Math.max(1_000, Math.min(60_000, waitMs)) };
+  }
+
+  #crowdOf(pairs: readonly Pair[]): Crowd {
+    const key = hostsKey(pairs);
+    const known = this.#crowds.get(key);
+    if (known !== undefined) return known;
+    const fresh = new Crowd();
+    this.#crowds.set(key, fresh);
+    return fresh;
+  }
+
+  #grant(request: TakeRequest, { host, servedAs, capacity }: Pair, nowMs: number): void {
+    const { id, account, share, weight, isolate } = request;
+    this.signals.call(host, servedAs, capacity, nowMs);
+    this.holdings.grant(id, { host, servedAs, isolate }, nowMs);
+    this.#weights.set(id, { account, share, weight });
+  }
+
+  #serveAll(nowMs: number): void {
+    for (const host of this.line.hosts()) this.#serve(host, nowMs);
+  }
+
+  #serve(host: string, nowMs: number): void {
+    for (;;) {
+      const waiter = this.line.next(host, nowMs, (pair) => this.#isFree(pair, nowMs));
+      if (waiter === undefined) return;
+      this.#crowdOf(waiter.pairs).waits(-1, nowMs);
+      const waiting = this.#waiting.get(waiter.id);
+      const pair = waiter.pairs.find((candidate) => candidate.host === host);
+      this.#waiting.delete(waiter.id);
+      if (waiting === undefined || pair === undefined) continue;
+      this.#grant(waiting.request, pair, nowMs);
+      this.#record(waiting.request, host, `waited ${Math.round(nowMs - waiter.sinceMs)} ms`, nowMs);
+      this.#turns.push({ id: waiter.id, host });
+    }
+  }
+
+  #isFree({ host, servedAs, capacity }: Pair, nowMs: number): boolean {
+    if (this.#shut.has(host) || this.holdings.held(host, nowMs) >= capacity) return false;
+    return this.signals.mayCall(host, servedAs, capacity, nowMs);
+  }
+
+  /** Whether isolates may fill a host's free slots by themselves: nobody waits for it, and nothing speaks against it. */
+  #isPlain(host: string): boolean {
+    return !this.#shut.has(host) && this.signals.isClosed(host) && !this.line.isAwaited(host);
+  }
+
+  #record({ id, model }: TakeRequest, host: string | null, why: string, atMs: number): void {
+    this.decisions.push({ atMs, id, model, host, why });
+    if (this.decisions.length > DECISIONS_KEPT) this.decisions.shift();
+  }
+}

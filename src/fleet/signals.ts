@@ -1,0 +1,99 @@
+/**
+ * What the pool has learned from calls, host by host and name by name: breakers, moving averages of speed, and who asked
+ * to be left alone for a while. The clock is an argument.
+ */
+import { at, type Breaker, CLOSED, observe, permit, recovered } from "./breaker.ts";
+import type { Mean, Outcomes } from "./outcome.ts";
+import { type PairView, pairKey } from "./view.ts";
+
+/** What one call counts in a moving average: the last ten make up nine tenths of it. */
+const SMOOTHING = 0.2;
+
+type Signal = {
+  readonly host: string;
+  breaker: Breaker;
+  ttftMs: number | null;
+  tokensPerS: number | null;
+};
+
+export class Signals {
+  readonly #pairs = new Map<string, Signal>();
+  readonly #busyUntilMs = new Map<string, number>();
+
+  /** Takes in how calls of a pair ended. @returns whether its breaker has just opened */
+  observe(host: string, servedAs: string, outcomes: Outcomes, nowMs: number): boolean {
+    const signal = this.#signal(host, servedAs);
+    const wasOpen = signal.breaker.state === "open";
+    const { ok, failed, neither, busyForMs } = outcomes;
+    signal.breaker = observe(signal.breaker, { successes: ok, failures: failed, neither }, nowMs);
+    signal.ttftMs = smoothed(signal.ttftMs, outcomes.ttft);
+    signal.tokensPerS = smoothed(signal.tokensPerS, outcomes.tokensPerS);
+    if (busyForMs > 0) this.#busyUntilMs.set(host, Math.max(this.#busyUntilMs.get(host) ?? 0, nowMs + busyForMs));
+    return !wasOpen && signal.breaker.state === "open";
+  }
+
+  /** Whether a call may be made. */
+  mayCall(host: string, servedAs: string, slots: number, nowMs: number): boolean {
+    const signal = this.#pairs.get(pairKey(host, servedAs));
+    return signal === undefined || permit(signal.breaker, slots, nowMs).permitted;
+  }
+
+  /** A call is made: of a half-open breaker it is a trial. */
+  call(host: string, servedAs: string, slots: number, nowMs: number): void {
+    const signal = this.#signal(host, servedAs);
+    signal.breaker = permit(signal.breaker, slots, nowMs).breaker;
+  }
+
+  /** Whether every call may be made, without anyone counting. */
+  isClosed(host: string): boolean {
+    for (const signal of this.#pairs.values())
+      if (signal.host === host && signal.breaker.state !== "closed") return false;
+    return true;
+  }
+
+  /** A host that was gone answers its probes again: its breakers let trial calls through at once. */
+  recovered(host: string, nowMs: number): void {
+    for (const signal of this.#pairs.values())
+      if (signal.host === host) signal.breaker = recovered(signal.breaker, nowMs);
+  }
+
+  busyUntilMs(host: string): number {
+    return this.#busyUntilMs.get(host) ?? 0;
+  }
+
+  /** The shortest usual time to a first token among these; null when none was measured. */
+  ttftMs(pairs: readonly { readonly host: string; readonly servedAs: string }[]): number | null {
+    const known = pairs.flatMap(({ host, servedAs }) => this.#pairs.get(pairKey(host, servedAs))?.ttftMs ?? []);
+    return known.length === 0 ? null : Math.min(...known);
+  }
+
+  view(nowMs: number): Record<string, PairView> {
+    const entries = [...this.#pairs].map(([key, signal]): [string, PairView] => {
+      const breaker = at(signal.breaker, nowMs);
+      const { ttftMs, tokensPerS } = signal;
+      const openUntilMs = breaker.state === "open" ? breaker.untilMs : 0;
+      return [key, { breaker: breaker.state, openUntilMs, ttftMs, tokensPerS }];
+    });
+    return Object.fromEntries(entries);
+  }
+
+  /** Forgets hosts that the catalog has no more. */
+  keepOnly(hosts: ReadonlySet<string>): void {
+    for (const [key, { host }] of this.#pairs) if (!hosts.has(host)) this.#pairs.delete(key);
+    for (const host of this.#busyUntilMs.keys()) if (!hosts.has(host)) this.#busyUntilMs.delete(host);
+  }
+
+  #signal(host: string, servedAs: string): Signal {
+    const key = pairKey(host, servedAs);
+    const known = this.#pairs.get(key);
+    if (known !== undefined) return known;
+    const fresh: Signal = { host, breaker: CLOSED, ttftMs: null, tokensPerS: null };
+    this.#pairs.set(key, fresh);
+    return fresh;
+  }
+}
+
+function smoothed(average: number | null, { value, count }: Mean): number | null {
+  if (count === 0) return average;
+  return average === null ? value : value + (average - value) * (1 - SMOOTHING) ** count;
+}
