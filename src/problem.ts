@@ -83,6 +83,7 @@ const PROBLEMS = {
     type: "server_error",
     message: "The caller's limits cannot be checked at the moment.",
   },
+  model_disabled: { status: 503, type: "server_error", message: "The operator has switched this model off." },
   no_healthy_host: { status: 503, type: "server_error", message: "No host that serves this model is healthy." },
   host_busy: { status: 503, type: "server_error", message: "Every host that serves this model is busy." },
   unavailable: {

@@ -24,7 +24,7 @@ import type { KnownCall } from "./call.ts";
 import { contentOf, wordsOf } from "./content.ts";
 import { draftOf } from "./draft.ts";
 import { tierOf } from "./limits.ts";
-import { modelOf } from "./models.ts";
+import { modelOf, switchedOn } from "./models.ts";
 import { type Question, questionOf, type Route } from "./question.ts";
 import { settleBehind } from "./settle.ts";
 
@@ -112,7 +112,7 @@ async function answerKept(
 function servingModel(call: KnownCall, question: Question, bytes: number): Model {
   const { model: name, route } = question;
   const traits = () => traitsOf(question, bytes, call.request.headers.get("x-causeway-prefer"));
-  const model = modelOf(call, name, SCOPE_OF[route], resolved(call.catalog.aliases, name, traits));
+  const model = switchedOn(modelOf(call, name, SCOPE_OF[route], resolved(call.catalog.aliases, name, traits)));
   if (model.kind !== (route === "embeddings" ? "embedding" : "generation")) {
     const message = `${model.id} is a model for ${model.kind}, not for this route.`;
     throw new Problem("unsupported_value", { param: "model", message });

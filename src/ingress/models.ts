@@ -1,14 +1,17 @@
-/** The models a caller may name, in OpenAI's shape. Hosts and their names stay inside. */
+/**
+ * The models a caller may name, in OpenAI's shape. Hosts and their names stay inside. One that is switched off is not
+ * listed, so that nobody picks it; who names it all the same hears that it is there and off, not that it is unknown.
+ */
 import { type Need, permits } from "#src/auth/policy.ts";
-import type { Model } from "#src/catalog/schema.ts";
+import { isEnabled, type Model } from "#src/catalog/schema.ts";
 import { Problem, type ProblemFacts } from "#src/problem.ts";
 import { resolved, targetsOf } from "./alias.ts";
 import type { KnownCall } from "./call.ts";
 
-/** `GET /v1/models`: those that are open to the caller, and the names that may stand for one of them. */
+/** `GET /v1/models`: those that are on and open to the caller, and the names that may stand for one of them. */
 export function listModels(call: KnownCall): Response {
-  const { catalog, principal } = call;
-  const open = catalog.models.filter((model) => permits(principal, { scope: "models", model }));
+  const { catalog } = call;
+  const open = catalog.models.filter((model) => isListed(call, model));
   const aliases = Object.keys(catalog.aliases).filter((name) => isOpenAlias(call, name));
   return Response.json({ object: "list", data: [...open, ...aliases.map((id) => ({ id }))].map(describe) });
 }
@@ -16,16 +19,20 @@ export function listModels(call: KnownCall): Response {
 /**
  * `GET /v1/models/{id}`.
  *
- * @throws Problem `model_not_found`
+ * @throws Problem `model_not_found` or `model_disabled`
  */
 export function getModel(call: KnownCall, id: string): Response {
-  return Response.json(describe(isOpenAlias(call, id) ? { id } : modelOf(call, id)));
+  return Response.json(describe(isOpenAlias(call, id) ? { id } : switchedOn(modelOf(call, id))));
 }
 
 /** An alias is shown to whoever may use one of its models: which one it is to be, a request decides. */
-function isOpenAlias({ catalog, principal }: KnownCall, name: string): boolean {
-  const targets = targetsOf(catalog.aliases, name);
-  return catalog.models.some((model) => targets.includes(model.id) && permits(principal, { scope: "models", model }));
+function isOpenAlias(call: KnownCall, name: string): boolean {
+  const targets = targetsOf(call.catalog.aliases, name);
+  return call.catalog.models.some((model) => targets.includes(model.id) && isListed(call, model));
+}
+
+function isListed({ principal }: KnownCall, model: Model): boolean {
+  return isEnabled(model) && permits(principal, { scope: "models", model });
 }
 
 /**
@@ -46,6 +53,19 @@ export function modelOf(
     const message = `The model ${JSON.stringify(name.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
     throw new Problem("model_not_found", { param: "model", message, ...withheld(model) });
   }
+  if (!isEnabled(model))
+    throw new Problem("model_disabled", { param: "model", headers: { "x-should-retry": "false" } });
+  return model;
+}
+
+/**
+ * The same model, when it is to answer at all.
+ *
+ * @throws Problem `model_disabled`, which no client mends by coming back
+ */
+export function switchedOn(model: Model): Model {
+  if (!isEnabled(model))
+    throw new Problem("model_disabled", { param: "model", headers: { "x-should-retry": "false" } });
   return model;
 }
 

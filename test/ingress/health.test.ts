@@ -62,6 +62,56 @@ describe("status and models by the states of the hosts", () => {
   });
 });
 
+describe("models that are switched off", () => {
+  const of = (both: object, onlyB: object) => {
+    const known = catalog();
+    const [first, second] = known.models;
+    if (first === undefined || second === undefined) throw new Error("a catalog of two models");
+    return {
+      ...known,
+      models: [
+        { ...first, ...both },
+        { ...second, ...onlyB },
+      ],
+    };
+  };
+  const variants = (a: boolean, b: boolean) => ({
+    served: [
+      { host: "a", as: "m", template: "chatml" as const, enabled: a },
+      { host: "b", as: "m", template: "chatml" as const, enabled: b },
+    ],
+  });
+  test.each<{ name: string; both?: object; onlyB?: object; states: Record<string, HostState>; said: object }>([
+    {
+      name: "one, which is no trouble",
+      onlyB: { enabled: false },
+      states: {},
+      said: { status: "ok", models: { both: "serving", "only-b": "disabled" } },
+    },
+    { name: "all", both: { enabled: false }, onlyB: { enabled: false }, states: {}, said: { status: "down" } },
+    {
+      name: "by all its variants",
+      both: variants(false, false),
+      states: {},
+      said: { status: "ok", models: { both: "disabled" } },
+    },
+    {
+      name: "a variant whose other one is on a host that is down",
+      both: variants(false, true),
+      states: { b: "down" },
+      said: { status: "down", models: { both: "not serving" } },
+    },
+    {
+      name: "a variant, on the host that is down",
+      both: variants(true, false),
+      states: { b: "down" },
+      said: { status: "degraded", models: { both: "serving" } },
+    },
+  ])("$name", ({ both = {}, onlyB = {}, states, said }) => {
+    expect(healthOf(of(both, onlyB), states)).toMatchObject(said);
+  });
+});
+
 test("it tells states by host id, and no address, key or name on the host", () => {
   const health = healthOf(catalog(), { a: "up" });
   expect(health.hosts).toEqual({ a: "up", b: "unknown" });

@@ -4,6 +4,7 @@ import { parseCatalog } from "#src/catalog/schema.ts";
 import type { KnownCall } from "#src/ingress/call.ts";
 import { getModel, listModels } from "#src/ingress/models.ts";
 import { asProblem, problemResponse } from "#src/problem.ts";
+import { problemOf } from "#test/upstream/asked.ts";
 
 const USER: Principal = {
   accountId: "i|u",
@@ -105,5 +106,38 @@ describe("names that stand for a model", () => {
 
   test("or none", () => {
     expect(() => getModel(by(), "costliest")).toThrow(expect.objectContaining({ code: "model_not_found" }));
+  });
+});
+
+describe("models that are switched off", () => {
+  const off = (id: string, how: "model" | "variants", changed: Partial<Principal> = {}): KnownCall => {
+    const call = callBy(changed);
+    const models = call.catalog.models.map((model) => {
+      if (model.id !== id) return model;
+      if (how === "model") return { ...model, enabled: false };
+      return { ...model, served: model.served.map((place) => ({ ...place, enabled: false })) };
+    });
+    return { ...call, catalog: { ...call.catalog, models, aliases: { big: { rules: [], otherwise: "large" } } } };
+  };
+
+  test.each(["model", "variants"] as const)(
+    "by the %s: not listed, also not by a name that stands for it",
+    async (how) => {
+      const { data } = (await listModels(off("large", how)).json()) as { data: { id: string }[] };
+      expect(data.map(({ id }) => id)).toEqual(["org/small"]);
+    },
+  );
+
+  test.each(["large", "big"])("who asks for %s hears that it is off, and that coming back is no use", (name) => {
+    const problem = problemOf(() => getModel(off("large", "model"), name));
+    const { status, headers } = problemResponse(problem, "/v1/models", "id");
+    expect([problem.code, status, headers.get("x-should-retry")]).toEqual(["model_disabled", 503, "false"]);
+  });
+
+  test("one that is not open to the caller still looks like one that is not there", () => {
+    expect(problemOf(() => getModel(off("costly", "model"), "costly")).code).toBe("model_not_found");
+    expect(problemOf(() => getModel(off("costly", "model", { tier: "enterprise" }), "costly")).code).toBe(
+      "model_disabled",
+    );
   });
 });

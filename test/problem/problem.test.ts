@@ -29,6 +29,7 @@ const STATUSES: Record<ProblemCode, number> = {
   upstream_refused: 502,
   misconfigured: 503,
   limits_unavailable: 503,
+  model_disabled: 503,
   no_healthy_host: 503,
   host_busy: 503,
   unavailable: 503,
