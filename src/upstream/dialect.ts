@@ -7,6 +7,7 @@ import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
+import { openAiRequest } from "./openai-request.ts";
 import { OpenAiStream } from "./openai-stream.ts";
 
 export type Dialect = {
@@ -51,6 +52,16 @@ export function dialectOf(
       body: nativeRequest(question, served, Math.min(NATIVE_MAX_TOKENS, model.context ?? NATIVE_MAX_TOKENS)),
       stream: () => new NativeStream(reply, question.wantsUsage),
       answer: (document) => nativeAnswer(reply, document),
+    };
+  }
+  if (host.engine === "openai") {
+    return {
+      path: PATHS[route],
+      body: openAiRequest(question, served.as),
+      // Some services tell usage beside the last choice, where others send a chunk of its own.
+      stream: () =>
+        new OpenAiStream({ usageChunk: !question.wantsUsage, member: question.wantsUsage ? null : "usage" }),
+      answer: null,
     };
   }
   const counting = host.engine === "vllm" ? "usage" : "timings";
