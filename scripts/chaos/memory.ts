@@ -1,0 +1,50 @@
+/** What the Worker's runtime occupies: the resident memory of the workerd processes of a group, once a second. */
+import { readFileSync } from "node:fs";
+import { membersOf } from "#scripts/stack/process-table.ts";
+import { quantile } from "./statistics.ts";
+
+const EVERY_MS = 1_000;
+
+export type Weighing = { readonly atMs: number; readonly bytes: number };
+
+/** Weighs until it is stopped. @returns the weighings so far, which grow; and what stops it */
+export function weigh(group: number): { readonly weighings: readonly Weighing[]; readonly stop: () => void } {
+  const weighings: Weighing[] = [];
+  const timer = setInterval(() => {
+    const bytes = residentBytes(group);
+    if (bytes !== null) weighings.push({ atMs: Date.now(), bytes });
+  }, EVERY_MS);
+  return { weighings, stop: () => clearInterval(timer) };
+}
+
+/** Null where the system does not tell: only Linux does. */
+function residentBytes(group: number): number | null {
+  let kib = 0;
+  for (const pid of membersOf(group)) {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      if (/^Name:\s+workerd$/m.test(status)) kib += Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
+    } catch {
+      // It has ended since, or this is no Linux.
+    }
+  }
+  return kib === 0 ? null : kib * 1_024;
+}
+
+/** How much of the time is warm-up: heaps grow to their working size first. */
+const WARM_UP = 0.4;
+/** What is compared: the medians of the first and the last of the time after that, since a heap breathes. */
+const COMPARED = 0.2;
+
+/** How much heavier it is at the end than after warm-up: 0.05 is 5 %. Null without weighings. Pure. */
+export function growth(weighings: readonly Weighing[]): number | null {
+  const size = Math.floor(weighings.length * COMPARED);
+  const from = Math.floor(weighings.length * WARM_UP);
+  const before = quantile(bytesOf(weighings.slice(from, from + size)), 0.5);
+  const after = quantile(bytesOf(weighings.slice(weighings.length - size)), 0.5);
+  return before === null || after === null ? null : after / before - 1;
+}
+
+function bytesOf(weighings: readonly Weighing[]): number[] {
+  return weighings.map(({ bytes }) => bytes);
+}

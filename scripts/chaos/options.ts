@@ -1,0 +1,69 @@
+/** The command line of `npm run chaos`: text in, options or a refusal out. Pure. */
+import { parseArgs } from "node:util";
+import { Refusal } from "#scripts/stack/refusal.ts";
+import { SCENARIOS, type ScenarioName } from "./scenario.ts";
+
+export const USAGE = `npm run chaos -- fleet [flags]    Hosts die, flap and drown while callers go on asking; about 15 minutes.
+
+  --short       smaller numbers; about five minutes
+  --only A,B    some of the scenarios: ${SCENARIOS.join(", ")}
+  --seed N      the same arrivals as in a run before (default: others)
+  --help        this text`;
+
+export type ChaosOptions = {
+  readonly short: boolean;
+  readonly only: readonly ScenarioName[];
+  /** Null for another one each time. */
+  readonly seed: number | null;
+};
+
+/**
+ * Reads the command line.
+ *
+ * @param args what follows the script's name
+ * @returns the options, or null when help was asked for
+ * @throws Refusal (exit code 2) with a sentence that names what is wrong
+ */
+export function parseOptions(args: readonly string[]): ChaosOptions | null {
+  const { positionals, values } = read(args);
+  if (values.help === true) return null;
+  const [subject, ...rest] = positionals;
+  if (subject === undefined) throw new Refusal(2, `Nothing was named that chaos is to come upon.\n\n${USAGE}`);
+  if (subject !== "fleet" || rest.length > 0)
+    throw new Refusal(2, `Chaos comes upon the fleet, and not upon ${positionals.join(" ")}.\n\n${USAGE}`);
+  return { short: values.short === true, only: scenariosIn(values.only), seed: seedIn(values.seed) };
+}
+
+function read(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        short: { type: "boolean" },
+        only: { type: "string" },
+        seed: { type: "string" },
+        help: { type: "boolean" },
+      },
+    });
+  } catch (error) {
+    // Node's sentence is followed by advice for programmers.
+    const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
+    throw new Refusal(2, `${sentence}.\n\n${USAGE}`);
+  }
+}
+
+function scenariosIn(text: string | undefined): readonly ScenarioName[] {
+  if (text === undefined) return SCENARIOS;
+  const names = text.split(",").map((name) => name.trim());
+  const stranger = names.find((name) => !SCENARIOS.some((known) => known === name));
+  if (stranger !== undefined) throw new Refusal(2, `--only ${text}: no scenario is named "${stranger}".\n\n${USAGE}`);
+  return SCENARIOS.filter((name) => names.includes(name));
+}
+
+function seedIn(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const seed = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(seed)) throw new Refusal(2, `--seed ${text} is no whole number.`);
+  return seed;
+}
