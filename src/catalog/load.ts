@@ -1,17 +1,28 @@
 /**
  * The catalog in force: KV's `catalog` where there is one, else the bundled default. An invalid document in KV is
  * refused with its reasons and never replaces a good one.
+ *
+ * An isolate answers by a copy of at most 10 s. In production the platform's own cache comes on top: KV gives out what
+ * it read up to 30 s ago (`cacheTtl` takes no less), and a write may be another 60 s on its way to other continents.
  */
 import { within } from "#src/within.ts";
 import bundled from "./default.json" with { type: "json" };
 import { type Catalog, type CatalogProblem, parseCatalog } from "./schema.ts";
 
 export const CATALOG_KEY = "catalog";
-/** How old an isolate's copy may grow before it is read again behind a request. */
-const COPY_FOR_MS = 10_000;
+/** A copy is read again behind the request that finds it this old. */
+const COPY_FOR_MS = 5_000;
+/** One that is older than this, because no request came by, is waited for. */
+const STALE_AFTER_MS = 10_000;
+/** Waited for this long; then the old copy has to do. */
+const WAITED_FOR_MS = 1_000;
+/** How often a waiting request looks whether the reading, which may be another one's, is there. */
+const WATCH_EVERY_MS = 5;
 
 /** A KV that dawdles is taken for one that is down. */
 const READ_WITHIN_MS = 2_000;
+/** The least that the platform allows, in seconds. */
+const KV_CACHE_S = 30;
 
 export type CatalogReading = {
   readonly catalog: Catalog;
@@ -23,18 +34,45 @@ export type CatalogReading = {
   readonly document: string | null;
 };
 
-/** An isolate's copy. Values only: see the platform's rule on promises across requests. */
-export type CatalogMemory = { reading: CatalogReading | null; readAtMs: number };
+/** A document that was not taken while another is in force, for the operator's eyes. */
+export type RefusedCatalog = {
+  readonly problems: readonly CatalogProblem[];
+  readonly document: string | null;
+  /** When it was first read here, ms since the epoch. */
+  readonly atMs: number;
+};
 
-export const newCatalogMemory = (): CatalogMemory => ({ reading: null, readAtMs: Number.NEGATIVE_INFINITY });
+/** An isolate's copy. Values only: see the platform's rule on promises across requests. */
+export type CatalogMemory = {
+  reading: CatalogReading | null;
+  /** When KV was asked last, and when the question was asked that `reading` answers. */
+  askedAtMs: number;
+  answeredAtMs: number;
+  /** The question under way is one that is waited for. */
+  awaited: boolean;
+  /** Until KV holds a good document again. */
+  lastRefused: RefusedCatalog | null;
+};
+
+export const newCatalogMemory = (): CatalogMemory => ({
+  reading: null,
+  askedAtMs: Number.NEGATIVE_INFINITY,
+  answeredAtMs: Number.NEGATIVE_INFINITY,
+  awaited: false,
+  lastRefused: null,
+});
 
 /**
  * Reads KV once.
  *
+ * @param known a reading that stands again, as the same object, where KV still holds its document
  * @returns the bundled default when KV has none or cannot be reached; `refused` says so when KV's own is invalid
  */
-export async function readCatalog(kv: Pick<KVNamespace, "get">): Promise<CatalogReading> {
-  const stored = await within(READ_WITHIN_MS, kv.get(CATALOG_KEY, { type: "text", cacheTtl: 30 })).catch(
+export async function readCatalog(
+  kv: Pick<KVNamespace, "get">,
+  known: CatalogReading | null = null,
+): Promise<CatalogReading> {
+  const stored = await within(READ_WITHIN_MS, kv.get(CATALOG_KEY, { type: "text", cacheTtl: KV_CACHE_S })).catch(
     (cause: unknown) => {
       console.error(JSON.stringify({ at: "catalog.read", cause: String(cause) }));
       return undefined;
@@ -42,13 +80,15 @@ export async function readCatalog(kv: Pick<KVNamespace, "get">): Promise<Catalog
   );
   if (stored === undefined) return { catalog: bundledCatalog(), refused: [], reached: false, document: null };
   const document = stored ?? JSON.stringify(bundled);
+  if (known?.document === document) return known;
   const parsed = parseCatalog(asJson(document));
   if (parsed.kind === "valid") return { catalog: parsed.catalog, refused: [], reached: true, document };
   return { catalog: bundledCatalog(), refused: parsed.problems, reached: true, document };
 }
 
 /**
- * The catalog for one request: the isolate's copy, refreshed behind the request when it has grown old.
+ * The catalog for one request: the isolate's copy, refreshed behind requests while they come; the first one after a
+ * pause waits for it.
  *
  * @param defer runs work after the response (`waitUntil`)
  */
@@ -59,21 +99,53 @@ export async function currentCatalog(
   defer: (work: Promise<void>) => void,
 ): Promise<CatalogReading> {
   if (memory.reading === null) {
-    memory.reading = await readCatalog(kv);
-    memory.readAtMs = nowMs;
-  } else if (nowMs - memory.readAtMs >= COPY_FOR_MS) {
-    memory.readAtMs = nowMs;
-    defer(refresh(memory, kv));
+    memory.askedAtMs = nowMs;
+    const reading = await readCatalog(kv);
+    adopt(memory, reading, nowMs);
+    return memory.reading ?? reading;
   }
+  if (nowMs - memory.askedAtMs >= COPY_FOR_MS) {
+    memory.awaited = nowMs - memory.askedAtMs >= STALE_AFTER_MS;
+    memory.askedAtMs = nowMs;
+    defer(refresh(memory, kv, nowMs));
+  }
+  // Also where another request asked: of two that come together, the second would go by what is long over.
+  for (let waitedMs = 0; memory.awaited && waitedMs < WAITED_FOR_MS; waitedMs += WATCH_EVERY_MS)
+    await scheduler.wait(WATCH_EVERY_MS);
+  memory.awaited = false;
   return memory.reading;
 }
 
-async function refresh(memory: CatalogMemory, kv: Pick<KVNamespace, "get">): Promise<void> {
-  const reading = await readCatalog(kv);
-  // The last good one stays in force while KV is down; a document that has become invalid is only reported.
-  if (!reading.reached) return;
-  if (reading.refused.length === 0) memory.reading = reading;
-  else console.error(JSON.stringify({ at: "catalog.refused", problems: reading.refused }));
+async function refresh(memory: CatalogMemory, kv: Pick<KVNamespace, "get">, nowMs: number): Promise<void> {
+  adopt(memory, await readCatalog(kv, memory.reading), nowMs);
+  if (memory.askedAtMs === nowMs) memory.awaited = false;
+}
+
+/** The last good one stays in force while KV is down, or holds a document that is none. */
+function adopt(memory: CatalogMemory, reading: CatalogReading, nowMs: number): void {
+  // One that was long on its way may come after a later one.
+  if (nowMs < memory.answeredAtMs) return;
+  if (reading.reached) {
+    memory.answeredAtMs = nowMs;
+    memory.lastRefused = isGood(reading) ? null : refusal(memory, reading, nowMs);
+  }
+  const isBetter = reading.reached && (isGood(reading) || (memory.reading !== null && !isGood(memory.reading)));
+  if (memory.reading === null || isBetter) memory.reading = reading;
+}
+
+function isGood({ reached, refused }: CatalogReading): boolean {
+  return reached && refused.length === 0;
+}
+
+/** Said in the log once for each document. */
+function refusal(
+  { lastRefused }: CatalogMemory,
+  { document, refused: problems }: CatalogReading,
+  atMs: number,
+): RefusedCatalog {
+  if (lastRefused !== null && lastRefused.document === document) return lastRefused;
+  console.error(JSON.stringify({ at: "catalog.refused", problems }));
+  return { problems, document, atMs };
 }
 
 function bundledCatalog(): Catalog {

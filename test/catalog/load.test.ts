@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { CATALOG_KEY, currentCatalog, newCatalogMemory, readCatalog } from "#src/catalog/load.ts";
+import { CATALOG_KEY, type CatalogMemory, currentCatalog, newCatalogMemory, readCatalog } from "#src/catalog/load.ts";
 
 type Kv = Parameters<typeof readCatalog>[0];
 
@@ -12,8 +12,9 @@ function documentOf(model: string): string {
 
 const DOWN = { get: () => Promise.reject(new Error("KV is down")) } as unknown as Kv;
 
+let logged: { mock: { calls: unknown[][] } };
 beforeEach(() => {
-  vi.spyOn(console, "error").mockReturnValue();
+  logged = vi.spyOn(console, "error").mockReturnValue();
 });
 afterEach(async () => {
   vi.restoreAllMocks();
@@ -56,6 +57,18 @@ describe("reading KV once", () => {
   });
 });
 
+test("a document that is known already stands again, as the same catalog", async () => {
+  const known = await readCatalog(holding(documentOf("own")));
+  expect(await readCatalog(holding(documentOf("own")), known)).toBe(known);
+  expect(firstModel(await readCatalog(holding(documentOf("other")), known))).toBe("other");
+});
+
+test("the platform's own cache is asked to keep as little as it may", async () => {
+  const get = vi.fn().mockResolvedValue(null);
+  await readCatalog({ get } as unknown as Kv);
+  expect(get).toHaveBeenCalledWith(CATALOG_KEY, { type: "text", cacheTtl: 30 });
+});
+
 describe("an isolate's copy", () => {
   /** Asks at these times, each with its own KV; the model it was given each time, after what was deferred is done. */
   async function ask(...asked: { atMs: number; kv: Kv }[]): Promise<(string | undefined)[]> {
@@ -68,50 +81,79 @@ describe("an isolate's copy", () => {
     }
     return given;
   }
+  const holds = (model: string) => holding(documentOf(model));
 
   test.each<{ name: string; asked: { atMs: number; kv: Kv }[]; given: string[] }>([
     {
-      name: "serves for ten seconds",
+      name: "serves for five seconds",
       asked: [
-        { atMs: 0, kv: holding(documentOf("a")) },
-        { atMs: 9_999, kv: holding(documentOf("b")) },
-        { atMs: 9_999, kv: holding(documentOf("b")) },
+        { atMs: 0, kv: holds("a") },
+        { atMs: 4_999, kv: holds("b") },
+        { atMs: 4_999, kv: holds("b") },
       ],
       given: ["a", "a", "a"],
     },
     {
       name: "is then replaced behind a request, which still has the old one",
       asked: [
-        { atMs: 0, kv: holding(documentOf("a")) },
-        { atMs: 10_000, kv: holding(documentOf("b")) },
-        { atMs: 10_001, kv: holding(documentOf("b")) },
+        { atMs: 0, kv: holds("a") },
+        { atMs: 5_000, kv: holds("b") },
+        { atMs: 5_001, kv: holds("b") },
       ],
       given: ["a", "a", "b"],
     },
     {
-      name: "stays while KV holds a wrong document",
+      name: "is younger than ten seconds while requests come",
       asked: [
-        { atMs: 0, kv: holding(documentOf("a")) },
-        { atMs: 10_000, kv: holding("{}") },
-        { atMs: 10_001, kv: holding("{}") },
+        { atMs: 0, kv: holds("a") },
+        { atMs: 9_999, kv: holds("b") },
+        { atMs: 10_000, kv: holds("b") },
       ],
-      given: ["a", "a", "a"],
+      given: ["a", "a", "b"],
     },
     {
-      name: "stays while KV is down",
+      name: "is waited for by the first request after a pause",
       asked: [
-        { atMs: 0, kv: holding(documentOf("a")) },
-        { atMs: 10_000, kv: DOWN },
-        { atMs: 10_001, kv: DOWN },
+        { atMs: 0, kv: holds("a") },
+        { atMs: 10_000, kv: holds("b") },
       ],
-      given: ["a", "a", "a"],
+      given: ["a", "b"],
+    },
+    {
+      name: "stays while KV holds a wrong document, also after a pause",
+      asked: [
+        { atMs: 0, kv: holds("a") },
+        { atMs: 5_000, kv: holding("{}") },
+        { atMs: 5_001, kv: holding("{}") },
+        { atMs: 20_000, kv: holding("{") },
+      ],
+      given: ["a", "a", "a", "a"],
+    },
+    {
+      name: "stays while KV is down, also after a pause",
+      asked: [
+        { atMs: 0, kv: holds("a") },
+        { atMs: 5_000, kv: DOWN },
+        { atMs: 5_001, kv: DOWN },
+        { atMs: 20_000, kv: DOWN },
+      ],
+      given: ["a", "a", "a", "a"],
+    },
+    {
+      name: "is the operator's as soon as KV is back",
+      asked: [
+        { atMs: 0, kv: DOWN },
+        { atMs: 5_000, kv: holds("a") },
+        { atMs: 5_001, kv: holds("a") },
+      ],
+      given: ["llama-3.1-8b", "llama-3.1-8b", "a"],
     },
     {
       name: "goes when the operator removes the document",
       asked: [
-        { atMs: 0, kv: holding(documentOf("a")) },
-        { atMs: 10_000, kv: holding(null) },
-        { atMs: 10_001, kv: holding(null) },
+        { atMs: 0, kv: holds("a") },
+        { atMs: 5_000, kv: holding(null) },
+        { atMs: 5_001, kv: holding(null) },
       ],
       given: ["a", "a", "llama-3.1-8b"],
     },
@@ -119,16 +161,83 @@ describe("an isolate's copy", () => {
     expect(await ask(...asked)).toEqual(given);
   });
 
-  test("a wrong document is said until it is mended", async () => {
+  test("is waited for by all who come after a pause, and read once", async () => {
     const memory = newCatalogMemory();
+    await currentCatalog(memory, holds("a"), 0, () => undefined);
+    const held = Promise.withResolvers<string>();
+    let reads = 0;
+    const slow = {
+      get: () => {
+        reads += 1;
+        return held.promise;
+      },
+    } as unknown as Kv;
     const deferred: Promise<void>[] = [];
-    const refusedAt = async (atMs: number, text: string) => {
-      const { refused } = await currentCatalog(memory, holding(text), atMs, (work) => deferred.push(work));
-      await Promise.all(deferred);
-      return refused.length;
+    const asking = [20_000, 20_001, 20_002].map((atMs) =>
+      currentCatalog(memory, slow, atMs, (work) => deferred.push(work)),
+    );
+    held.resolve(documentOf("b"));
+    expect((await Promise.all(asking)).map(firstModel)).toEqual(["b", "b", "b"]);
+    expect(reads).toBe(1);
+    await Promise.all(deferred);
+  });
+
+  test("is not waited for beyond a bound: a KV that dawdles leaves the old one", async () => {
+    const memory = newCatalogMemory();
+    await currentCatalog(memory, holds("a"), 0, () => undefined);
+    const silent = { get: () => new Promise(() => undefined) } as unknown as Kv;
+    const deferred: Promise<void>[] = [];
+    const given = await currentCatalog(memory, silent, 20_000, (work) => deferred.push(work));
+    expect([firstModel(given), memory.awaited]).toEqual(["a", false]);
+    await Promise.all(deferred);
+    expect(memory.reading?.document).toBe(documentOf("a"));
+  });
+
+  test("is not put back by a reading that was long on its way", async () => {
+    const memory = newCatalogMemory();
+    await currentCatalog(memory, holds("a"), 0, () => undefined);
+    const held = Promise.withResolvers<string>();
+    const slow = { get: () => held.promise } as unknown as Kv;
+    const deferred: Promise<void>[] = [];
+    const defer = (work: Promise<void>) => deferred.push(work);
+    await currentCatalog(memory, slow, 5_000, defer);
+    await currentCatalog(memory, holds("new"), 10_000, defer);
+    await vi.waitFor(() => expect(memory.reading?.document).toBe(documentOf("new")));
+    held.resolve(documentOf("old"));
+    await Promise.all(deferred);
+    expect(memory.reading?.document).toBe(documentOf("new"));
+  });
+});
+
+describe("a wrong document", () => {
+  /** After what was deferred is done: how many faults the request was told, and which the operator is. */
+  async function read(memory: CatalogMemory, atMs: number, text: string) {
+    const deferred: Promise<void>[] = [];
+    const { refused } = await currentCatalog(memory, holding(text), atMs, (work) => deferred.push(work));
+    await Promise.all(deferred);
+    const { lastRefused } = memory;
+    return {
+      told: refused.length,
+      at: lastRefused?.problems.map(({ path }) => path) ?? null,
+      since: lastRefused?.atMs,
     };
-    expect(await refusedAt(0, "{}")).toBeGreaterThan(0);
-    expect(await refusedAt(10_000, documentOf("a"))).toBeGreaterThan(0);
-    expect(await refusedAt(10_001, documentOf("a"))).toBe(0);
+  }
+
+  test("without a good one before it is told to every request until it is mended", async () => {
+    const memory = newCatalogMemory();
+    expect(await read(memory, 0, "{}")).toEqual({ told: 2, at: ["hosts", "models"], since: 0 });
+    expect((await read(memory, 5_000, documentOf("a"))).told).toBe(2);
+    expect(await read(memory, 5_001, documentOf("a"))).toEqual({ told: 0, at: null, since: undefined });
+  });
+
+  test("beside a good one is kept for the operator, with the time since when, and logged once", async () => {
+    const memory = newCatalogMemory();
+    expect((await read(memory, 0, documentOf("a"))).at).toBeNull();
+    expect(await read(memory, 5_000, "{}")).toEqual({ told: 0, at: ["hosts", "models"], since: 5_000 });
+    expect((await read(memory, 10_000, "{}")).since).toBe(5_000);
+    expect(logged.mock.calls.map(([line]) => JSON.parse(String(line)).at)).toEqual(["catalog.refused"]);
+    expect(await read(memory, 15_000, "{")).toEqual({ told: 0, at: ["(the document)"], since: 15_000 });
+    // What is in force already is good again.
+    expect((await read(memory, 20_000, documentOf("a"))).at).toBeNull();
   });
 });
