@@ -54,6 +54,10 @@ const BOUND = 1.25;
 const HALF_LIFE_MS = 60_000;
 /** So little is no load, and one slow conversation alone must not be sent about: a request in 11 s, steadily. */
 const FREE_RECENT = 8;
+/**
+ * On top of the bound in flight: with it a host's worst moment is what a plain draw brings by chance (simulated with 3
+ * and 4 hosts, 8 to 60 in flight), without it a third of all requests would leave a warm host for no good reason.
+ */
 const FREE_IN_FLIGHT = 2;
 /** Pairs remembered; a catalog holds some dozens. */
 const MOST_PAIRS = 512;
@@ -101,7 +105,7 @@ export class AffinityLoads {
     for (const [at, one] of weighed.entries()) {
       const load = loads[at];
       if (load === undefined || one.steadyWeight <= 0 || one.share <= 0) continue;
-      if (load.inFlight + 1 > Math.max(FREE_IN_FLIGHT, Math.ceil(BOUND * one.share * (inFlight + 1)))) continue;
+      if (load.inFlight + 1 > FREE_IN_FLIGHT + Math.ceil(BOUND * one.share * (inFlight + 1))) continue;
       if (load.recent + 1 > Math.max(FREE_RECENT, BOUND * (load.fair + one.share))) continue;
       const draw = drawOf(key, keyOfPair(one), one.steadyWeight);
       if (best === null || draw < best.draw) best = { one, draw };

@@ -18,6 +18,8 @@ export type Placed = {
 
 /** An answer of this length stands for all when hosts are compared: 100 to 200 tokens are usual in chat. */
 const NOMINAL_ANSWER_TOKENS = 128;
+/** What is slower is no pace but a clock's mistake, and counts as not measured. */
+const LEAST_TOKENS_PER_S = 0.01;
 
 type Seen = Candidate & Standing;
 type Surroundings = { readonly view: FleetView; readonly region: readonly string[] };
@@ -59,16 +61,20 @@ function byWeight({ host, pressure }: Seen, rank: number): Placed {
 function speedsOf(seen: readonly Seen[], { pairs }: FleetView): number[] {
   const measured = seen.map(({ host, served }) => pairs[pairKey(host.id, served.as)] ?? UNTRIED);
   const firstMs = measured.flatMap(({ ttftMs }) => (ttftMs === null ? [] : [Math.max(1, ttftMs)]));
-  const paces = measured.flatMap(({ tokensPerS }) => (tokensPerS === null || tokensPerS <= 0 ? [] : [tokensPerS]));
+  const paces = measured.flatMap(({ tokensPerS }) => (isPace(tokensPerS) ? [tokensPerS] : []));
   const bestFirstMs = firstMs.length === 0 ? 1 : Math.min(...firstMs);
   // Embeddings have no pace, on any host: only the first byte counts then.
   const bestPace = paces.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...paces);
   const expectedMs = measured.map(({ ttftMs, tokensPerS }) => {
-    const pace = tokensPerS === null || tokensPerS <= 0 ? bestPace : tokensPerS;
+    const pace = isPace(tokensPerS) ? tokensPerS : bestPace;
     return Math.max(1, ttftMs ?? bestFirstMs) + (NOMINAL_ANSWER_TOKENS / pace) * 1000;
   });
   const leastMs = Math.min(...expectedMs);
   return expectedMs.map((ms) => (leastMs / ms) ** 2);
+}
+
+function isPace(tokensPerS: number | null): tokensPerS is number {
+  return tokensPerS !== null && tokensPerS >= LEAST_TOKENS_PER_S;
 }
 
 /** Where nobody knows the cost it is taken for high, and a cloud's for the highest: the bill comes later. */
