@@ -3,7 +3,7 @@
  * request hangs every other request that awaits it once its own is cancelled.
  */
 import { type AuthMemory, newAuthMemory } from "./auth/memory.ts";
-import { type CatalogMemory, newCatalogMemory } from "./catalog/load.ts";
+import { type CatalogMemory, newCatalogMemory } from "./catalog/copy.ts";
 import type { Env } from "./env.ts";
 import { newSnapshotMemory, type SnapshotMemory } from "./fleet/snapshot.ts";
 import type { Penalties } from "./ingress/guard.ts";

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { CATALOG_KEY, type CatalogMemory, currentCatalog, newCatalogMemory, readCatalog } from "#src/catalog/load.ts";
+import { CATALOG_KEY, GOOD_CATALOG_KEY, keepLastGood, readCatalog, readLastGood } from "#src/catalog/load.ts";
 
 type Kv = Parameters<typeof readCatalog>[0];
 
@@ -12,9 +12,8 @@ function documentOf(model: string): string {
 
 const DOWN = { get: () => Promise.reject(new Error("KV is down")) } as unknown as Kv;
 
-let logged: { mock: { calls: unknown[][] } };
 beforeEach(() => {
-  logged = vi.spyOn(console, "error").mockReturnValue();
+  vi.spyOn(console, "error").mockReturnValue();
 });
 afterEach(async () => {
   vi.restoreAllMocks();
@@ -69,175 +68,40 @@ test("the platform's own cache is asked to keep as little as it may", async () =
   expect(get).toHaveBeenCalledWith(CATALOG_KEY, { type: "text", cacheTtl: 30 });
 });
 
-describe("an isolate's copy", () => {
-  /** Asks at these times, each with its own KV; the model it was given each time, after what was deferred is done. */
-  async function ask(...asked: { atMs: number; kv: Kv }[]): Promise<(string | undefined)[]> {
-    const memory = newCatalogMemory();
-    const given: (string | undefined)[] = [];
-    for (const { atMs, kv } of asked) {
-      const deferred: Promise<void>[] = [];
-      given.push(firstModel(await currentCatalog(memory, kv, atMs, (work) => deferred.push(work))));
-      await Promise.all(deferred);
-    }
-    return given;
-  }
-  const holds = (model: string) => holding(documentOf(model));
-
-  test.each<{ name: string; asked: { atMs: number; kv: Kv }[]; given: string[] }>([
-    {
-      name: "serves for five seconds",
-      asked: [
-        { atMs: 0, kv: holds("a") },
-        { atMs: 4_999, kv: holds("b") },
-        { atMs: 4_999, kv: holds("b") },
-      ],
-      given: ["a", "a", "a"],
-    },
-    {
-      name: "is then replaced behind a request, which still has the old one",
-      asked: [
-        { atMs: 0, kv: holds("a") },
-        { atMs: 5_000, kv: holds("b") },
-        { atMs: 5_001, kv: holds("b") },
-      ],
-      given: ["a", "a", "b"],
-    },
-    {
-      name: "is younger than ten seconds while requests come",
-      asked: [
-        { atMs: 0, kv: holds("a") },
-        { atMs: 9_999, kv: holds("b") },
-        { atMs: 10_000, kv: holds("b") },
-      ],
-      given: ["a", "a", "b"],
-    },
-    {
-      name: "is waited for by the first request after a pause",
-      asked: [
-        { atMs: 0, kv: holds("a") },
-        { atMs: 10_000, kv: holds("b") },
-      ],
-      given: ["a", "b"],
-    },
-    {
-      name: "stays while KV holds a wrong document, also after a pause",
-      asked: [
-        { atMs: 0, kv: holds("a") },
-        { atMs: 5_000, kv: holding("{}") },
-        { atMs: 5_001, kv: holding("{}") },
-        { atMs: 20_000, kv: holding("{") },
-      ],
-      given: ["a", "a", "a", "a"],
-    },
-    {
-      name: "stays while KV is down, also after a pause",
-      asked: [
-        { atMs: 0, kv: holds("a") },
-        { atMs: 5_000, kv: DOWN },
-        { atMs: 5_001, kv: DOWN },
-        { atMs: 20_000, kv: DOWN },
-      ],
-      given: ["a", "a", "a", "a"],
-    },
-    {
-      name: "is the operator's as soon as KV is back",
-      asked: [
-        { atMs: 0, kv: DOWN },
-        { atMs: 5_000, kv: holds("a") },
-        { atMs: 5_001, kv: holds("a") },
-      ],
-      given: ["llama-3.1-8b", "llama-3.1-8b", "a"],
-    },
-    {
-      name: "goes when the operator removes the document",
-      asked: [
-        { atMs: 0, kv: holds("a") },
-        { atMs: 5_000, kv: holding(null) },
-        { atMs: 5_001, kv: holding(null) },
-      ],
-      given: ["a", "a", "llama-3.1-8b"],
-    },
-  ])("$name", async ({ asked, given }) => {
-    expect(await ask(...asked)).toEqual(given);
+describe("the last good one", () => {
+  test("is kept when it is new, and read again", async () => {
+    const put = vi.fn((key: string, text: string) => env.KV.put(key, text));
+    const kv = { put } as unknown as KVNamespace;
+    const good = await readCatalog(holding(documentOf("good")));
+    expect(await keepLastGood(kv, good, null)).toBe(documentOf("good"));
+    expect(await keepLastGood(kv, good, documentOf("good"))).toBe(documentOf("good"));
+    expect(put).toHaveBeenCalledTimes(1);
+    const read = await readLastGood(env.KV);
+    expect([read === null ? null : firstModel(read), read?.refused, read?.reached]).toEqual(["good", [], true]);
+    await env.KV.delete(GOOD_CATALOG_KEY);
   });
 
-  test("is waited for by all who come after a pause, and read once", async () => {
-    const memory = newCatalogMemory();
-    await currentCatalog(memory, holds("a"), 0, () => undefined);
-    const held = Promise.withResolvers<string>();
-    let reads = 0;
-    const slow = {
-      get: () => {
-        reads += 1;
-        return held.promise;
-      },
-    } as unknown as Kv;
-    const deferred: Promise<void>[] = [];
-    const asking = [20_000, 20_001, 20_002].map((atMs) =>
-      currentCatalog(memory, slow, atMs, (work) => deferred.push(work)),
-    );
-    held.resolve(documentOf("b"));
-    expect((await Promise.all(asking)).map(firstModel)).toEqual(["b", "b", "b"]);
-    expect(reads).toBe(1);
-    await Promise.all(deferred);
+  test.each<{ name: string; kv: Kv }>([
+    { name: "a wrong document", kv: holding("{}") },
+    { name: "what was not read", kv: DOWN },
+  ])("is not $name", async ({ kv }) => {
+    const put = vi.fn();
+    const reading = await readCatalog(kv);
+    expect(await keepLastGood({ put } as unknown as KVNamespace, reading, "before")).toBe("before");
+    expect(put).not.toHaveBeenCalled();
   });
 
-  test("is not waited for beyond a bound: a KV that dawdles leaves the old one", async () => {
-    const memory = newCatalogMemory();
-    await currentCatalog(memory, holds("a"), 0, () => undefined);
-    const silent = { get: () => new Promise(() => undefined) } as unknown as Kv;
-    const deferred: Promise<void>[] = [];
-    const given = await currentCatalog(memory, silent, 20_000, (work) => deferred.push(work));
-    expect([firstModel(given), memory.awaited]).toEqual(["a", false]);
-    await Promise.all(deferred);
-    expect(memory.reading?.document).toBe(documentOf("a"));
+  test("is kept the next time where KV was down", async () => {
+    const kv = { put: () => Promise.reject(new Error("KV is down")) } as unknown as KVNamespace;
+    expect(await keepLastGood(kv, await readCatalog(holding(documentOf("good"))), null)).toBeNull();
   });
 
-  test("is not put back by a reading that was long on its way", async () => {
-    const memory = newCatalogMemory();
-    await currentCatalog(memory, holds("a"), 0, () => undefined);
-    const held = Promise.withResolvers<string>();
-    const slow = { get: () => held.promise } as unknown as Kv;
-    const deferred: Promise<void>[] = [];
-    const defer = (work: Promise<void>) => deferred.push(work);
-    await currentCatalog(memory, slow, 5_000, defer);
-    await currentCatalog(memory, holds("new"), 10_000, defer);
-    await vi.waitFor(() => expect(memory.reading?.document).toBe(documentOf("new")));
-    held.resolve(documentOf("old"));
-    await Promise.all(deferred);
-    expect(memory.reading?.document).toBe(documentOf("new"));
-  });
-});
-
-describe("a wrong document", () => {
-  /** After what was deferred is done: how many faults the request was told, and which the operator is. */
-  async function read(memory: CatalogMemory, atMs: number, text: string) {
-    const deferred: Promise<void>[] = [];
-    const { refused } = await currentCatalog(memory, holding(text), atMs, (work) => deferred.push(work));
-    await Promise.all(deferred);
-    const { lastRefused } = memory;
-    return {
-      told: refused.length,
-      at: lastRefused?.problems.map(({ path }) => path) ?? null,
-      since: lastRefused?.atMs,
-    };
-  }
-
-  test("without a good one before it is told to every request until it is mended", async () => {
-    const memory = newCatalogMemory();
-    expect(await read(memory, 0, "{}")).toEqual({ told: 2, at: ["hosts", "models"], since: 0 });
-    expect((await read(memory, 5_000, documentOf("a"))).told).toBe(2);
-    expect(await read(memory, 5_001, documentOf("a"))).toEqual({ told: 0, at: null, since: undefined });
-  });
-
-  test("beside a good one is kept for the operator, with the time since when, and logged once", async () => {
-    const memory = newCatalogMemory();
-    expect((await read(memory, 0, documentOf("a"))).at).toBeNull();
-    expect(await read(memory, 5_000, "{}")).toEqual({ told: 0, at: ["hosts", "models"], since: 5_000 });
-    expect((await read(memory, 10_000, "{}")).since).toBe(5_000);
-    expect(logged.mock.calls.map(([line]) => JSON.parse(String(line)).at)).toEqual(["catalog.refused"]);
-    expect(await read(memory, 15_000, "{")).toEqual({ told: 0, at: ["(the document)"], since: 15_000 });
-    // What is in force already is good again.
-    expect((await read(memory, 20_000, documentOf("a"))).at).toBeNull();
+  test.each<{ name: string; kv: Kv }>([
+    { name: "there is none", kv: holding(null) },
+    { name: "KV is down", kv: DOWN },
+    { name: "this version refuses it", kv: holding("{}") },
+    { name: "it is no JSON", kv: holding("{") },
+  ])("is none where $name", async ({ kv }) => {
+    expect(await readLastGood(kv)).toBeNull();
   });
 });
