@@ -7,14 +7,14 @@ export type Series = {
   readonly startedAtMs: number;
   readonly forMs: number;
   readonly stepMs: number;
-  /** By name, one number for each step: answers that began there per second. */
+  /** Whole answers that began there per second, one number for each step. */
   readonly hosts: readonly { readonly name: string; readonly perSecond: readonly number[] }[];
   /** Per second; of the step that they came in. */
   readonly refusedPerSecond: readonly number[];
   readonly failedPerSecond: readonly number[];
-  /** Null where nothing is known of a step. */
-  readonly firstTokenP50Ms: readonly (number | null)[];
-  readonly firstTokenP99Ms: readonly (number | null)[];
+  /** Until the first token, or the answer where it comes in one piece. Null where nothing is known of a step. */
+  readonly beginsP50Ms: readonly (number | null)[];
+  readonly beginsP99Ms: readonly (number | null)[];
   readonly queueWaitP99Ms: readonly (number | null)[];
 };
 
@@ -29,12 +29,12 @@ export function seriesOf({ seen, entries }: Pick<Played, "seen" | "entries">): S
   const stepMs = Math.max(LEAST_STEP_MS, forMs / MOST_STEPS);
   const steps = Math.ceil(forMs / stepMs);
   const known = seen.map((one) => {
-    const { sentAtMs, firstTokenAfterMs, endAfterMs, requestId } = one;
+    const { sentAtMs, firstTokenAfterMs, endAfterMs, requestId, end } = one;
     return {
       step: Math.min(steps - 1, Math.floor((sentAtMs + (firstTokenAfterMs ?? endAfterMs) - startedAtMs) / stepMs)),
-      end: one.end,
-      host: one.end === "refused" ? null : hostOf(one, entries),
-      firstTokenAfterMs,
+      end,
+      host: end === "whole" ? hostOf(one, entries) : null,
+      beginsAfterMs: firstTokenAfterMs ?? (end === "whole" ? endAfterMs : null),
       queueWaitMs: entries.get(requestId ?? "")?.queueWaitMs ?? null,
     };
   });
@@ -58,8 +58,8 @@ export function seriesOf({ seen, entries }: Pick<Played, "seen" | "entries">): S
     hosts: names.map((name) => ({ name, perSecond: each((those) => rate(those.filter(({ host }) => host === name))) })),
     refusedPerSecond: each((those) => rate(those.filter(({ end }) => end === "refused"))),
     failedPerSecond: each((those) => rate(those.filter(({ end }) => end === "failed"))),
-    firstTokenP50Ms: tail(0.5, ({ firstTokenAfterMs }) => firstTokenAfterMs),
-    firstTokenP99Ms: tail(0.99, ({ firstTokenAfterMs }) => firstTokenAfterMs),
+    beginsP50Ms: tail(0.5, ({ beginsAfterMs }) => beginsAfterMs),
+    beginsP99Ms: tail(0.99, ({ beginsAfterMs }) => beginsAfterMs),
     queueWaitP99Ms: tail(0.99, ({ queueWaitMs }) => queueWaitMs),
   };
 }
