@@ -25,8 +25,8 @@ const MEAN_TOKENS = (FEWEST_TOKENS + MOST_TOKENS) / 2;
 const MAX_WAIT_MS = 500;
 export const FLOODS_BY = 10;
 
-/** Answers per second when no slot is ever free, and their tokens: by the lab's own pace. */
-const SERVICE_S = PACE.ttftMs / 1_000 + (MEAN_TOKENS - 1) / PACE.tokensPerSecond;
+/** Answers per second when no slot is ever free, by the lab's own pace: the end of an answer takes as long as a token. */
+const SERVICE_S = PACE.ttftMs / 1_000 + MEAN_TOKENS / PACE.tokensPerSecond;
 const CAPACITY_PER_S = (HOSTS * PACE.slots) / SERVICE_S;
 
 export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloadedAt }: OverloadScale): Scenario {
