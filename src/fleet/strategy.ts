@@ -86,7 +86,8 @@ function dollarsPerSlotHour(host: Host): number {
 
 /** How many steps out the caller's and the host's regions meet; beyond all of them where they never do. */
 function distanceOf({ region }: Host, from: readonly string[]): number {
+  // The platform writes them in capitals; a catalog may not.
   const places = region.map((place) => place.toUpperCase());
-  const meets = from.findIndex((place) => places.includes(place.toUpperCase()));
+  const meets = from.findIndex((place) => places.includes(place));
   return meets === -1 ? from.length : meets;
 }

@@ -133,10 +133,10 @@ tableOf("cheapest", [
     name: "per slot, with its current",
     boxes: [
       { id: "a", host: cost(4, { watts: 1_000, perKwh: 0.5 }) },
-      { id: "b", host: { slots: 1, ...cost(1.1) } },
-      { id: "c", host: cost(4.6) },
+      { id: "b", host: { slots: 1, ...cost(1.2) } },
+      { id: "c", host: cost(4.4) },
     ],
-    shares: { a: 0, b: 1, c: 0 },
+    shares: { a: 0, b: 0, c: 1 },
   },
   {
     name: "alike: by weight",
