@@ -5,6 +5,7 @@
 import { Hono } from "hono";
 import { issueKey, listKeys, revokeKey, rotateKey } from "./admin/api-keys.ts";
 import { auditPage } from "./admin/audit.ts";
+import { drainHost } from "./admin/drain.ts";
 import { fleetPage } from "./admin/fleet.ts";
 import { purgeKeys } from "./admin/issuer-keys.ts";
 import { listJobs, runJob } from "./admin/jobs.ts";
@@ -49,6 +50,7 @@ export const ROUTES: readonly RouteEntry[] = [
   { method: "GET", path: "/v1/usage", need: "own", answer: ownUsage },
   { method: "POST", path: "/v1/feedback", need: "own", answer: giveFeedback },
   { method: "GET", path: "/admin/fleet", need: "admin", answer: fleetPage },
+  { method: "POST", path: "/admin/fleet/:parameter", need: "admin", answer: drainHost },
   { method: "GET", path: "/admin/audit", need: "admin", answer: auditPage },
   { method: "GET", path: "/admin/usage", need: "admin", answer: everybodysUsage },
   { method: "GET", path: "/admin/jobs", need: "admin", answer: listJobs },

@@ -5,14 +5,19 @@
 import { type AuthMemory, newAuthMemory } from "./auth/memory.ts";
 import { type CatalogMemory, newCatalogMemory } from "./catalog/copy.ts";
 import type { Env } from "./env.ts";
+import { AffinityLoads } from "./fleet/affinity.ts";
 import { newSnapshotMemory, type SnapshotMemory } from "./fleet/snapshot.ts";
 import type { Penalties } from "./ingress/guard.ts";
 import { type Denials, newDenials } from "./ingress/record.ts";
+import type { Shadows } from "./ingress/shadow.ts";
 import type { LocalAllowances } from "./limits/local-allowance.ts";
 
 export type Isolate = {
   readonly catalog: CatalogMemory;
   readonly fleet: SnapshotMemory;
+  /** What it has given to which host, for warmth within bounds. */
+  readonly loads: AffinityLoads;
+  readonly shadows: Shadows;
   readonly auth: AuthMemory;
   readonly penalties: Penalties;
   readonly denials: Denials;
@@ -28,6 +33,8 @@ export function isolateOf(env: Env): Isolate {
   const fresh = {
     catalog: newCatalogMemory(),
     fleet: newSnapshotMemory(),
+    loads: new AffinityLoads(),
+    shadows: new Map(),
     auth: newAuthMemory(),
     penalties: new Map(),
     denials: newDenials(),

@@ -43,6 +43,7 @@ const PROBLEMS = {
     message: "There is no request of yours of this id.",
   },
   key_not_found: { status: 404, type: "invalid_request_error", message: "There is no API key of this id." },
+  host_not_found: { status: 404, type: "invalid_request_error", message: "There is no host of this id." },
   job_not_found: { status: 404, type: "invalid_request_error", message: "There is no job of this name." },
   method_not_allowed: { status: 405, type: "invalid_request_error", message: "This path does not take this method." },
   key_not_active: {

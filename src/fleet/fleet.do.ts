@@ -1,57 +1,166 @@
 /**
- * The pool's Fleet object: a thin shell that probes every host by alarm and hands out what it learned. It is not on the
- * path of a request: isolates keep a snapshot. Decisions are in `health.ts` and `plan.ts`.
+ * The pool's Fleet object: a thin shell over `pool.ts` that probes every host by alarm, hands out tickets, and tells
+ * isolates what it knows. Isolates keep a snapshot and slots given in advance, so it is asked only where a host is not
+ * plainly free.
  */
 import { DurableObject } from "cloudflare:workers";
-import { readCatalog } from "#src/catalog/load.ts";
-import type { Catalog } from "#src/catalog/schema.ts";
+import { type CatalogReading, readCatalog } from "#src/catalog/load.ts";
+import type { Catalog, CatalogProblem } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import { reach } from "#src/upstream/reach.ts";
 import { CatalogLoads } from "./catalog-loads.ts";
-import { type HostHealth, type HostState, NEVER_PROBED, observe } from "./health.ts";
+import type { Decision } from "./decision.ts";
+import { mayServe } from "./health.ts";
+import { HostRecords } from "./host-records.ts";
 import { HostStates } from "./host-states.ts";
+import { LoadSamples } from "./load-samples.ts";
 import { FleetOutbox } from "./outbox.ts";
-import { probe } from "./probe.ts";
+import type { Outcome } from "./outcome.ts";
+import { type Answer, Pool, type TakeRequest } from "./pool.ts";
+import { probeAll } from "./probes.ts";
+import type { Report } from "./ticket-book.ts";
+import { Turns } from "./turns.ts";
+import { capacityOf, type FleetView, type HostView } from "./view.ts";
 
 export const PROBE_EVERY_MS = 10_000;
+/** A drain is certain when no isolate may fill a slot by itself any more: 2.5 s, and what a report takes. */
+const DRAINED_WITHIN_MS = 4_000;
 
 export type FleetSnapshot = {
-  readonly states: Readonly<Record<string, HostState>>;
+  readonly view: FleetView;
+  /** Slots that the asking isolate may fill by itself, by host. */
+  readonly spare: Readonly<Record<string, number>>;
+  /** Hosts that somebody waits for. */
+  readonly awaited: readonly string[];
   /** When the hosts are asked next, ms since the epoch: before then nothing changes. */
   readonly nextProbeAtMs: number;
   /** Raised by an admin's purge: issuers' keys fetched before it are not trusted any more. */
   readonly keysEpoch: number;
 };
 
+/** What `take` says: also `unknown`, where the isolate must report first. */
+export type Taken =
+  | Exclude<Answer, { kind: "granted" }>
+  | { readonly kind: "granted"; readonly host: string; readonly waited: boolean }
+  | { readonly kind: "unknown" };
+
+/** What the admin's page shows beside the view. */
+export type FleetPage = {
+  readonly view: FleetView;
+  readonly hosts: Readonly<
+    Record<string, { readonly reason: string | null; readonly slots: number | null; readonly spare: number }>
+  >;
+  readonly waiting: readonly { readonly model: string; readonly account: string; readonly sinceMs: number }[];
+  readonly decisions: readonly Decision[];
+  /** Why the document in KV is not in force; empty when it is. */
+  readonly refused: readonly CatalogProblem[];
+  readonly nextProbeAtMs: number;
+};
+
 export class Fleet extends DurableObject<Env> {
-  readonly #health = new Map<string, HostHealth>();
+  readonly #pool = new Pool();
+  readonly #turns = new Turns();
+  readonly #records: HostRecords;
   /** The last good one, which neither an outage of KV nor an invalid document replaces. */
   #catalog: Catalog | null = null;
+  #refused: readonly CatalogProblem[] = [];
   #keysEpoch: number;
   readonly #outbox: FleetOutbox;
   readonly #loads: CatalogLoads;
   readonly #told: HostStates;
+  readonly #samples: LoadSamples;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS health (host TEXT PRIMARY KEY, value TEXT NOT NULL)");
-    const rows = ctx.storage.sql.exec<{ host: string; value: string }>("SELECT host, value FROM health");
-    for (const { host, value } of rows) this.#health.set(host, JSON.parse(value));
-    ctx.storage.sql.exec(
-      "CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), keys INTEGER NOT NULL)",
-    );
-    const [epoch] = ctx.storage.sql.exec<{ keys: number }>("SELECT keys FROM epoch").toArray();
+    const { sql } = ctx.storage;
+    this.#records = new HostRecords(sql);
+    sql.exec("CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), keys INTEGER NOT NULL)");
+    const [epoch] = sql.exec<{ keys: number }>("SELECT keys FROM epoch").toArray();
     this.#keysEpoch = epoch?.keys ?? 0;
-    this.#outbox = new FleetOutbox(ctx.storage.sql, env.USAGE);
-    this.#loads = new CatalogLoads(ctx.storage.sql, this.#outbox);
-    this.#told = new HostStates(ctx.storage.sql, this.#outbox);
+    this.#outbox = new FleetOutbox(sql, env.USAGE);
+    this.#loads = new CatalogLoads(sql, this.#outbox);
+    this.#told = new HostStates(sql, this.#outbox);
+    this.#samples = new LoadSamples(sql, this.#outbox);
   }
 
-  /** What is known of every host. The first call of a pool's life starts the probes. */
-  async snapshot(): Promise<FleetSnapshot> {
+  /** Hears what an isolate holds and has seen, and tells it what is known. The first call of a pool's life starts the probes. */
+  async report(report: Report): Promise<FleetSnapshot> {
     const nextProbeAtMs = await this.ensureProbing();
-    const states = Object.fromEntries([...this.#health].map(([host, { state }]) => [host, state]));
-    return { states, nextProbeAtMs, keysEpoch: this.#keysEpoch };
+    const catalog = await this.#catalogNow();
+    const nowMs = Date.now();
+    const hosts = (catalog?.hosts ?? []).map((host) => ({ id: host.id, capacity: capacityOf(host) }));
+    const { spare, hasOpened } = this.#pool.report(report, hosts, nowMs);
+    this.#callTurns();
+    // A breaker that opens wants to know at once whether the host is there at all.
+    if (hasOpened) await this.ctx.storage.setAlarm(nowMs);
+    return {
+      view: this.#view(nowMs),
+      spare,
+      awaited: [...this.#pool.line.hosts()],
+      nextProbeAtMs,
+      keysEpoch: this.#keysEpoch,
+    };
+  }
+
+  /**
+   * A ticket for one of the request's hosts, at once or in its turn. To be asked again with the same id while it waits:
+   * who does not ask is taken for gone.
+   *
+   * @param pollMs answers `waiting` when the turn has not come by then
+   */
+  async take(request: TakeRequest, pollMs: number): Promise<Taken> {
+    if (!this.#pool.holdings.knows(request.isolate)) return { kind: "unknown" };
+    const answer = this.#pool.take(request, Date.now());
+    if (answer.kind === "granted") return { ...answer, waited: false };
+    if (answer.kind === "refused") return answer;
+    const host = await this.#turns.wait(request.id, pollMs);
+    return host === null ? { kind: "waiting" } : { kind: "granted", host, waited: true };
+  }
+
+  /** Who waited does not wait any more, or who was granted a ticket does not want it. */
+  leave(id: string): void {
+    this.#pool.leave(id, Date.now());
+    this.#turns.call(id, null);
+    this.#callTurns();
+  }
+
+  /** Gives a ticket back. @param weight what the request really weighed; null when nobody knows */
+  async release(id: string, outcome: Outcome, weight: number | null): Promise<void> {
+    const hasOpened = this.#pool.release(id, outcome, weight, Date.now());
+    this.#callTurns();
+    if (hasOpened) await this.ctx.storage.setAlarm(Date.now());
+  }
+
+  /**
+   * Drains a host, or takes it back.
+   *
+   * @returns requests in flight there. No new one starts after a drain has been answered.
+   */
+  async drain(host: string, isDraining: boolean): Promise<number> {
+    this.#records.drain(host, isDraining);
+    this.#shut();
+    const untilMs = Date.now() + DRAINED_WITHIN_MS;
+    while (isDraining && this.#pool.holdings.spare(host, Date.now()) > 0 && Date.now() < untilMs)
+      await scheduler.wait(50);
+    return this.#pool.holdings.inFlight(host);
+  }
+
+  /** Everything for the admin's page. */
+  async page(): Promise<FleetPage> {
+    const nextProbeAtMs = await this.ensureProbing();
+    const nowMs = Date.now();
+    const hosts = this.#records.hosts().map((host) => {
+      const { reason, slots } = this.#records.probed(host);
+      return [host, { reason, slots, spare: this.#pool.holdings.spare(host, nowMs) }] as const;
+    });
+    return {
+      view: this.#view(nowMs),
+      hosts: Object.fromEntries(hosts),
+      waiting: this.#pool.waiting(),
+      decisions: this.#pool.decisions,
+      refused: this.#refused,
+      nextProbeAtMs,
+    };
   }
 
   /** Makes every isolate forget the issuers' keys when it next looks, which it does within 5 s. */
@@ -76,32 +185,67 @@ export class Fleet extends DurableObject<Env> {
   /** Never throws; the next alarm is set before anything can fail. */
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + PROBE_EVERY_MS);
-    const reading = await readCatalog(this.env.KV);
-    if (reading.reached && reading.refused.length === 0) this.#catalog = reading.catalog;
+    const reading = await this.#readCatalog();
     if (this.#catalog !== null) await this.#probeAll(this.#catalog);
+    this.#pool.sweep(Date.now());
+    this.#callTurns();
     await this.#loads.note(reading, Date.now());
     await this.#outbox.send();
   }
 
+  /** The catalog in force; read anew by every alarm. */
+  async #catalogNow(): Promise<Catalog | null> {
+    if (this.#catalog === null) await this.#readCatalog();
+    return this.#catalog;
+  }
+
+  async #readCatalog(): Promise<CatalogReading> {
+    const reading = await readCatalog(this.env.KV);
+    if (!reading.reached) return reading;
+    this.#refused = reading.refused;
+    if (reading.refused.length === 0) this.#catalog = reading.catalog;
+    return reading;
+  }
+
   async #probeAll(catalog: Catalog): Promise<void> {
-    const results = await Promise.all(
-      catalog.hosts.map(async (host) => {
-        // Reached inside the probe: a host without its binding is that host's failure, not the round's.
-        const result = await probe((path, init) => reach(host, this.env, fetch)(path, init));
-        return [host.id, result] as const;
-      }),
-    );
-    for (const known of this.#health.keys())
-      if (!catalog.hosts.some(({ id }) => id === known)) this.#health.delete(known);
-    for (const [host, result] of results)
-      this.#health.set(host, observe(this.#health.get(host) ?? NEVER_PROBED, result));
-    const rows = [...this.#health].map(([host, value]) => ({ host, value }));
-    this.ctx.storage.sql.exec("DELETE FROM health");
-    this.ctx.storage.sql.exec(
-      "INSERT INTO health (host, value) SELECT value ->> 'host', value -> 'value' FROM json_each(?)",
-      JSON.stringify(rows),
-    );
-    const hosts = catalog.hosts.map((host) => ({ ...host, health: this.#health.get(host.id) ?? NEVER_PROBED }));
-    this.#told.note(hosts, Date.now());
+    const canaryOf = (host: Catalog["hosts"][number]) => this.#records.canaryDue(catalog, host, Date.now());
+    const round = await probeAll(catalog.hosts, (host) => reach(host, this.env, fetch), canaryOf, Math.random);
+    const nowMs = Date.now();
+    for (const host of this.#records.observe(catalog, round)) this.#pool.signals.recovered(host, nowMs);
+    const hosts = catalog.hosts.map((host) => {
+      return { ...host, health: this.#records.health(host.id), reason: this.#records.probed(host.id).reason };
+    });
+    this.#pool.signals.keepOnly(new Set(catalog.hosts.map(({ id }) => id)));
+    this.#shut();
+    this.#told.note(hosts, nowMs);
+    const samples = hosts.map(({ id: host }) => {
+      const { load } = this.#records.probed(host);
+      return { host, load, inFlight: this.#pool.holdings.inFlight(host), waiting: this.#pool.line.waitingFor(host) };
+    });
+    this.#samples.note(samples, nowMs);
+  }
+
+  /** Nothing new starts where a host is draining or cannot serve. */
+  #shut(): void {
+    const shut = this.#records
+      .hosts()
+      .filter((host) => this.#records.isDraining(host) || !mayServe(this.#records.health(host).state));
+    this.#pool.shut(new Set(shut), Date.now());
+    this.#callTurns();
+  }
+
+  #callTurns(): void {
+    for (const { id, host } of this.#pool.turns()) this.#turns.call(id, host);
+  }
+
+  #view(nowMs: number): FleetView {
+    const hosts = this.#records.hosts().map((host): [string, HostView] => {
+      const { load, missing } = this.#records.probed(host);
+      const { state } = this.#records.health(host);
+      const draining = this.#records.isDraining(host);
+      const inFlight = this.#pool.holdings.inFlight(host);
+      return [host, { state, draining, load, inFlight, busyUntilMs: this.#pool.signals.busyUntilMs(host), missing }];
+    });
+    return { hosts: Object.fromEntries(hosts), pairs: this.#pool.signals.view(nowMs) };
   }
 }

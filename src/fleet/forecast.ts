@@ -31,10 +31,15 @@ export function waitMs(ahead: number, servedPerMs: number | null): number {
   return servedPerMs === null ? 0 : (ahead + 1) / servedPerMs;
 }
 
+/** Fewer slots than that stay free too often without somebody in line (Erlang's loss formula at full load: a quarter). */
+const FEW_SLOTS = 8;
+
 /**
  * How long a wait is borne, in ms, where more is asked for than can be served: a line that stands is kept so short that
- * waiting does not double the time to a first token, though never so short that a slot stays free for want of a waiter.
+ * waiting does not double the time to a first token.
  */
-export function standingBoundMs(ttftMs: number | null, servedPerMs: number | null): number {
-  return Math.max((ttftMs ?? UNKNOWN_TTFT_MS) / 2, waitMs(0, servedPerMs));
+export function standingBoundMs(ttftMs: number | null, pairs: readonly Pair[], servedPerMs: number | null): number {
+  const slots = pairs.reduce((sum, { capacity }) => sum + capacity, 0);
+  const oneMs = slots < FEW_SLOTS ? waitMs(0, servedPerMs) : 0;
+  return Math.max((ttftMs ?? UNKNOWN_TTFT_MS) / 2, oneMs);
 }

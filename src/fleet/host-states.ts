@@ -17,7 +17,11 @@ const GONE = "gone";
 export type Told = { readonly state: string; readonly slots: number; readonly atMs: number };
 
 /** A host as it is now. */
-export type Present = Pick<Host, "id" | "slots"> & { readonly health: HostHealth };
+export type Present = Pick<Host, "id" | "slots"> & {
+  readonly health: HostHealth;
+  /** What the last probe found wrong, in its own words; null when nothing. */
+  readonly reason: string | null;
+};
 
 /**
  * What there is to tell. Pure.
@@ -30,11 +34,11 @@ export function toTell(
   hosts: readonly Present[],
   nowMs: number,
 ): Pick<HostStateEvent, "host" | "state" | "previous" | "slots" | "reason">[] {
-  const present = hosts.flatMap(({ id: host, slots, health }) => {
+  const present = hosts.flatMap(({ id: host, slots, health, reason }) => {
     const last = told.get(host);
     const { state } = health;
     const facts = { host, state, slots, previous: last?.state ?? null };
-    if (last?.state !== state) return [{ ...facts, reason: reasonOf(health) }];
+    if (last?.state !== state) return [{ ...facts, reason: reasonOf(health, reason) }];
     if (last.slots !== slots) return [{ ...facts, reason: "slots" }];
     // A clock that was set back must not silence a host for as long.
     return Math.abs(nowMs - last.atMs) >= TOLD_EVERY_MS ? [{ ...facts, reason: "hourly" }] : [];
@@ -46,8 +50,8 @@ export function toTell(
   return [...present, ...farewells];
 }
 
-function reasonOf({ lastResult, inRow }: HostHealth): string | null {
-  return lastResult === null ? null : `${lastResult}, ${inRow} in a row`;
+function reasonOf({ lastResult, inRow }: HostHealth, reason: string | null): string | null {
+  return lastResult === null ? null : `${reason ?? lastResult}, ${inRow} in a row`;
 }
 
 export class HostStates {

@@ -80,10 +80,12 @@ export class Line {
     return new Set([...this.#rows.values()].flatMap(({ pairs }) => pairs.map(({ host }) => host)));
   }
 
-  /** Whether somebody waits who may go to this host. */
-  isAwaited(host: string): boolean {
-    for (const { pairs } of this.#rows.values()) if (pairs.some((pair) => pair.host === host)) return true;
-    return false;
+  /** How many wait who may go to this host. */
+  waitingFor(host: string): number {
+    let count = 0;
+    for (const { pairs, entries } of this.#rows.values())
+      if (pairs.some((pair) => pair.host === host)) count += entries.length;
+    return count;
   }
 
   /** @param isLevel whether everyone here has had the same as it is: who came first is next */

@@ -2,6 +2,7 @@
  * What an engine says of its own load, read from its Prometheus text. Pure. What is not said is null, never 0: old builds
  * and servers without `--metrics` tell nothing, and a host that tells nothing is not an idle one.
  */
+import type { Host } from "#src/catalog/schema.ts";
 
 export type HostLoad = {
   /** Requests that the engine works on. */
@@ -14,8 +15,10 @@ export type HostLoad = {
 
 export const UNKNOWN_LOAD: HostLoad = { running: null, waiting: null, kvUsage: null };
 
-/** By engine, each with its older names: the first that is there counts. */
-const NAMES = {
+type Names = Readonly<Record<keyof HostLoad, readonly string[]>>;
+
+/** By engine, each with its older names: the first that is there counts. A service in the cloud tells nothing. */
+const NAMES: Readonly<Record<Exclude<Host["engine"], "openai">, Names>> = {
   vllm: {
     running: ["vllm:num_requests_running"],
     waiting: ["vllm:num_requests_waiting"],
@@ -28,21 +31,22 @@ const NAMES = {
     // Removed from newer builds.
     kvUsage: ["llamacpp:kv_cache_usage_ratio"],
   },
-} as const;
+};
 
-/** Larger expositions are not read to their end: the gauges stand first, and a host may be hostile. */
-export const MAX_EXPOSITION_BYTES = 512 * 1024;
+/** More than any host has in hand: what claims to be more is no count. */
+const MOST_REQUESTS = 1_000_000;
 
 /**
  * Reads the load out of `/metrics`.
  *
  * @param text Prometheus exposition format, or anything at all
  */
-export function loadOf(engine: keyof typeof NAMES, text: string): HostLoad {
-  const samples = samplesOf(text);
-  const first = (names: readonly string[]): number[] | undefined =>
-    names.map((name) => samples.get(name)).find((values) => values !== undefined);
+export function loadOf(engine: Host["engine"], text: string): HostLoad {
+  if (engine === "openai") return UNKNOWN_LOAD;
   const { running, waiting, kvUsage } = NAMES[engine];
+  const samples = samplesOf(text, new Set([...running, ...waiting, ...kvUsage]));
+  const first = (names: readonly string[]): readonly number[] =>
+    names.map((name) => samples.get(name)).find((values) => values !== undefined) ?? [];
   return {
     running: total(first(running)),
     waiting: total(first(waiting)),
@@ -51,22 +55,33 @@ export function loadOf(engine: keyof typeof NAMES, text: string): HostLoad {
   };
 }
 
-/** `name{labels} value timestamp?` by name, one value per label set. */
-function samplesOf(text: string): Map<string, number[]> {
+/** `name{labels} value timestamp?`. A label's value may hold braces and blanks. */
+const SAMPLE = /^([A-Za-z_:][\w:]*)(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?[ \t]+(\S+)/;
+
+/** The values of the names that are wanted, one for each label set; of what cannot be read, NaN. */
+function samplesOf(text: string, wanted: ReadonlySet<string>): Map<string, number[]> {
   const samples = new Map<string, number[]>();
   for (const line of text.split("\n")) {
-    const match = /^([A-Za-z_:][\w:]*)(?:\{.*\})?\s+(\S+)/.exec(line);
-    const value = Number(match?.[2] ?? Number.NaN);
-    if (match?.[1] === undefined || !Number.isFinite(value)) continue;
-    samples.set(match[1], [...(samples.get(match[1]) ?? []), value]);
+    const [, name, value] = SAMPLE.exec(line) ?? [];
+    if (name === undefined || !wanted.has(name)) continue;
+    const values = samples.get(name) ?? [];
+    values.push(Number(value));
+    samples.set(name, values);
   }
   return samples;
 }
 
-function total(values: readonly number[] | undefined): number | null {
-  return values === undefined ? null : Math.max(0, Math.round(values.reduce((sum, value) => sum + value, 0)));
+/** The sum over engines and models; unknown where one of them is. */
+function total(values: readonly number[]): number | null {
+  if (values.length === 0 || !values.every((value) => value >= 0)) return null;
+  const sum = values.reduce((sum, value) => sum + value, 0);
+  return sum <= MOST_REQUESTS ? Math.round(sum) : null;
 }
 
-function fullest(values: readonly number[] | undefined): number | null {
-  return values === undefined ? null : Math.min(1, Math.max(0, ...values));
+function fullest(values: readonly number[]): number | null {
+  if (values.length === 0 || !values.every((value) => value >= 0 && Number.isFinite(value))) return null;
+  return Math.min(
+    1,
+    values.reduce((most, value) => Math.max(most, value), 0),
+  );
 }

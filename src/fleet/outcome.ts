@@ -60,6 +60,18 @@ export function add(outcomes: Outcomes, outcome: Outcome): Outcomes {
   }
 }
 
+/** Two lists as one; of moving averages the later one's say is enough. */
+export function both(earlier: Outcomes, later: Outcomes): Outcomes {
+  return {
+    ok: earlier.ok + later.ok,
+    failed: earlier.failed + later.failed,
+    neither: earlier.neither + later.neither,
+    busyForMs: Math.max(earlier.busyForMs, later.busyForMs),
+    ttft: later.ttft.count > 0 ? later.ttft : earlier.ttft,
+    tokensPerS: later.tokensPerS.count > 0 ? later.tokensPerS : earlier.tokensPerS,
+  };
+}
+
 /** What has been gathered, by pair. */
 export type Gathered = Record<string, { readonly host: string; readonly servedAs: string } & Outcomes>;
 

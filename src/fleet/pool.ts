@@ -108,34 +108,39 @@ export class Pool {
    * A slot comes free, and the next in line has it.
    *
    * @param weight what the request really weighed; null when nobody knows
+   * @returns whether a breaker has opened
    */
-  release(id: string, outcome: Outcome, weight: number | null, nowMs: number): void {
+  release(id: string, outcome: Outcome, weight: number | null, nowMs: number): boolean {
     const ticket = this.holdings.release(id);
-    if (ticket === undefined) return;
+    if (ticket === undefined) return false;
     const { host, servedAs, grantedAtMs } = ticket;
     if (outcome.kind === "ok") this.#forecast.released(host, nowMs - grantedAtMs);
-    this.signals.observe(host, servedAs, add(NO_OUTCOMES, outcome), nowMs);
+    const hasOpened = this.signals.observe(host, servedAs, add(NO_OUTCOMES, outcome), nowMs);
     const estimate = this.#weights.get(id);
     this.#weights.delete(id);
     if (estimate !== undefined && weight !== null) this.line.correct(estimate, weight - estimate.weight);
     this.#serve(host, nowMs);
+    return hasOpened;
   }
 
   /**
    * What an isolate holds and has seen.
    *
    * @param hosts those of the catalog
-   * @returns the slots that it may fill by itself until its next report, by host
+   * @returns the slots that it may fill by itself until its next report, by host, and whether a breaker has opened
    */
   report(
-    report: HoldingsReport & { readonly outcomes: Gathered },
+    report: HoldingsReport & { readonly outcomes: Gathered; readonly decisions: readonly Decision[] },
     hosts: readonly { readonly id: string; readonly capacity: number }[],
     nowMs: number,
-  ): Record<string, number> {
+  ): { spare: Record<string, number>; hasOpened: boolean } {
     const gone = this.holdings.report(report, nowMs);
-    for (const { host, servedAs, ...outcomes } of Object.values(report.outcomes))
-      this.signals.observe(host, servedAs, outcomes, nowMs);
-    if (gone === null) return {};
+    const opened = Object.values(report.outcomes).map(({ host, servedAs, ...outcomes }) =>
+      this.signals.observe(host, servedAs, outcomes, nowMs),
+    );
+    const hasOpened = opened.includes(true);
+    for (const decision of report.decisions) this.#keep(decision);
+    if (gone === null) return { spare: {}, hasOpened };
     for (const id of gone) this.release(id, { kind: "neither" }, null, nowMs);
     this.#serveAll(nowMs);
     const spare: Record<string, number> = {};
@@ -145,7 +150,14 @@ export class Pool {
       this.holdings.offer(report.isolate, id, count, nowMs);
       spare[id] = count;
     }
-    return spare;
+    return { spare, hasOpened };
+  }
+
+  /** Who waits for what, longest first. */
+  waiting(): { model: string; account: string; sinceMs: number }[] {
+    return [...this.line.waiters()].map(({ id, account, sinceMs }) => {
+      return { model: this.#waiting.get(id)?.request.model ?? "", account, sinceMs };
+    });
   }
 
   /** Frees what silent isolates held, and the places of those who ask no more. */
@@ -156,16 +168,14 @@ export class Pool {
     this.#serveAll(nowMs);
   }
 
-  isShut(host: string): boolean {
-    return this.#shut.has(host);
-  }
-
   #join(request: TakeRequest, crowd: Crowd, servedPerMs: number | null, isOverloaded: boolean, nowMs: number): Answer {
     const waiter = { ...request, sinceMs: nowMs - request.waitedMs };
     const isCut = isOverloaded && request.mayCutWait;
     // Of a line that is kept short, those who would be passed by count as well: they must not wait for longer either.
     const predictedMs = waitMs(isCut ? crowd.waiting : this.line.ahead(waiter), servedPerMs);
-    const boundMs = isCut ? standingBoundMs(this.signals.ttftMs(request.pairs), servedPerMs) : request.maxWaitMs;
+    const boundMs = isCut
+      ? standingBoundMs(this.signals.ttftMs(request.pairs), request.pairs, servedPerMs)
+      : request.maxWaitMs;
     if (
       predictedMs > Math.min(boundMs, request.maxWaitMs) ||
       request.maxWaitMs <= 0 ||
@@ -227,11 +237,15 @@ export class Pool {
 
   /** Whether isolates may fill a host's free slots by themselves: nobody waits for it, and nothing speaks against it. */
   #isPlain(host: string): boolean {
-    return !this.#shut.has(host) && this.signals.isClosed(host) && !this.line.isAwaited(host);
+    return !this.#shut.has(host) && this.signals.isClosed(host) && this.line.waitingFor(host) === 0;
   }
 
   #record({ id, model }: TakeRequest, host: string | null, why: string, atMs: number): void {
-    this.decisions.push({ atMs, id, model, host, why });
+    this.#keep({ atMs, id, model, host, why });
+  }
+
+  #keep(decision: Decision): void {
+    this.decisions.push(decision);
     if (this.decisions.length > DECISIONS_KEPT) this.decisions.shift();
   }
 }

@@ -1,8 +1,10 @@
 /**
- * An isolate's copy of what the Fleet object knows, at most 2 s old while requests flow. A fleet that cannot be reached
- * leaves the last copy in force; without one every host counts as unknown and is tried.
+ * An isolate's copy of what the Fleet object knows, at most 2 s old while requests flow; the question carries what the
+ * isolate holds and has seen. A fleet that cannot be reached leaves the last copy in force; without one every host counts
+ * as unseen and is tried.
  */
 import type { FleetSnapshot } from "./fleet.do.ts";
+import { type Report, TicketBook } from "./ticket-book.ts";
 
 /** A copy is refreshed behind the request that finds it this old. */
 const COPY_FOR_MS = 2_000;
@@ -20,14 +22,22 @@ export type SnapshotMemory = {
   answeredAtMs: number;
   /** The question under way is one that is waited for. */
   awaited: boolean;
+  readonly book: TicketBook;
+  /** Until when the Fleet object is taken for lost, ms since the epoch. */
+  readonly lost: { untilMs: number };
 };
 
 export const newSnapshotMemory = (): SnapshotMemory => ({
-  snapshot: { states: {}, nextProbeAtMs: 0, keysEpoch: 0 },
+  snapshot: { view: { hosts: {}, pairs: {} }, spare: {}, awaited: [], nextProbeAtMs: 0, keysEpoch: 0 },
   askedAtMs: Number.NEGATIVE_INFINITY,
   answeredAtMs: Number.NEGATIVE_INFINITY,
   awaited: false,
+  // Chance, and not the clock: isolates may begin in the same millisecond. Called within a request, as the platform wants.
+  book: new TicketBook(crypto.randomUUID()),
+  lost: { untilMs: 0 },
 });
+
+export type AskFleet = (report: Report) => Promise<FleetSnapshot>;
 
 /**
  * The snapshot for one request.
@@ -37,13 +47,12 @@ export const newSnapshotMemory = (): SnapshotMemory => ({
  */
 export async function currentSnapshot(
   memory: SnapshotMemory,
-  ask: () => Promise<FleetSnapshot>,
+  ask: AskFleet,
   nowMs: number,
   defer: (work: Promise<void>) => void,
 ): Promise<FleetSnapshot> {
   if (nowMs - memory.askedAtMs >= COPY_FOR_MS) {
     memory.awaited = nowMs - memory.askedAtMs >= STALE_AFTER_MS;
-    memory.askedAtMs = nowMs;
     defer(refresh(memory, ask, nowMs));
   }
   // Also where another request asked: of two that come together, the second would go by what is long over.
@@ -53,14 +62,20 @@ export async function currentSnapshot(
   return memory.snapshot;
 }
 
-async function refresh(memory: SnapshotMemory, ask: () => Promise<FleetSnapshot>, nowMs: number): Promise<void> {
+/** Reports, and takes the answer for the copy. Never rejects. */
+export async function refresh(memory: SnapshotMemory, ask: AskFleet, nowMs: number): Promise<void> {
+  memory.askedAtMs = nowMs;
+  const report = memory.book.report(nowMs);
   try {
-    const snapshot = await ask();
+    const snapshot = await ask(report);
+    memory.book.reported(report, snapshot.spare, nowMs);
     // One that was long on its way may come after a later one.
     if (nowMs < memory.answeredAtMs) return;
     memory.snapshot = snapshot;
     memory.answeredAtMs = nowMs;
+    memory.lost.untilMs = 0;
   } catch (cause) {
+    memory.book.unheard(report);
     console.error(JSON.stringify({ at: "fleet.snapshot", cause: String(cause) }));
   } finally {
     if (memory.askedAtMs === nowMs) memory.awaited = false;

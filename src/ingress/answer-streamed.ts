@@ -1,12 +1,22 @@
 /** A streamed answer: the host's events, relayed. Its lease is settled exactly once, on every way out. */
-import type { Candidate } from "#src/fleet/plan.ts";
 import type { Progress } from "#src/limits/leases.ts";
 import { Problem } from "#src/problem.ts";
 import type { Attempt } from "#src/upstream/attempt.ts";
 import { openStream } from "#src/upstream/exchange.ts";
 import { HEARTBEAT_MS } from "#src/upstream/heartbeat.ts";
 import { relay, type Source } from "#src/upstream/relay.ts";
-import { type Asking, askHosts, before, ended, LEASE_NOT_DURABLE, provenance, unanswered } from "./ask-hosts.ts";
+import {
+  type Asking,
+  askHosts,
+  before,
+  ended,
+  LEASE_NOT_DURABLE,
+  provenance,
+  release,
+  unanswered,
+  wasShed,
+} from "./ask-hosts.ts";
+import type { Seat } from "./choose-host.ts";
 import { settleBehind } from "./settle.ts";
 
 /** A silent host commits the stream after one heartbeat, so that a caller who has left is noticed from then on. */
@@ -38,7 +48,9 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
     end.then(async (how) => {
       const result = await asked;
       const stream = result.kind === "answered" ? result.answer.stream : null;
-      const outcome = how.kind === "upstream_error" && result.kind === "rejected" ? "rejected" : how.kind;
+      if (result.kind === "answered")
+        release(asking, result.by, how.kind, result.answer.stream.tally, firstContentAtMs());
+      const outcome = how.kind === "upstream_error" ? failureOf(result) : how.kind;
       const event = ended(asking, result, outcome, stream?.tally ?? null, firstContentAtMs(), stream?.text ?? null);
       settleBehind(call, lease, event);
     }),
@@ -58,9 +70,15 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   });
 }
 
+/** What an error within the stream stands for. */
+function failureOf(result: Attempt<Seat, Source>): "rejected" | "shed" | "upstream_error" {
+  if (result.kind === "rejected") return "rejected";
+  return result.kind === "failed" && wasShed(result) ? "shed" : "upstream_error";
+}
+
 /** What is known of the answer while it flows, so that little is lost with an isolate that dies. */
-function progressOf({ draft }: Asking, asked: Promise<Attempt<Candidate, Source>>): () => Progress {
-  let result: Attempt<Candidate, Source> | null = null;
+function progressOf({ draft }: Asking, asked: Promise<Attempt<Seat, Source>>): () => Progress {
+  let result: Attempt<Seat, Source> | null = null;
   asked.then(
     (settled) => {
       result = settled;
@@ -81,7 +99,7 @@ function progressOf({ draft }: Asking, asked: Promise<Attempt<Candidate, Source>
   };
 }
 
-function sourceOf(result: Attempt<Candidate, Source>): Source {
+function sourceOf(result: Attempt<Seat, Source>): Source {
   if (result.kind === "answered") return result.answer;
   throw result.kind === "client_left" ? new Problem("upstream_error") : result.problem;
 }

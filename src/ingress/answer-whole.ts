@@ -1,6 +1,5 @@
 /** A whole answer: one JSON document, late or in time. Its lease is settled exactly once, on every way out. */
 import { isWorthKeeping, keep } from "#src/cache/store.ts";
-import type { Candidate } from "#src/fleet/plan.ts";
 import { Problem } from "#src/problem.ts";
 import type { Attempt } from "#src/upstream/attempt.ts";
 import { askWhole, type WholeAnswer } from "#src/upstream/exchange.ts";
@@ -14,8 +13,10 @@ import {
   LEASE_NOT_DURABLE,
   leaving,
   provenance,
+  release,
   unanswered,
 } from "./ask-hosts.ts";
+import type { Seat } from "./choose-host.ts";
 import { wordsOf } from "./content.ts";
 import { settleBehind } from "./settle.ts";
 
@@ -48,11 +49,12 @@ export async function answerWhole(asking: Asking): Promise<Response> {
  *
  * @throws Problem when no host answered, after settling that
  */
-function finishWhole(asking: Asking, result: Attempt<Candidate, WholeAnswer>): { text: string; by: Candidate } {
+function finishWhole(asking: Asking, result: Attempt<Seat, WholeAnswer>): { text: string; by: Seat } {
   const { call, lease, model, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
   const { document, text } = result.answer;
   const tally = tallyOf(document);
+  release(asking, result.by, "complete", tally, null);
   settleBehind(
     call,
     lease,

@@ -2,8 +2,8 @@
  * An admitted question put to the fleet, and what its end means for the ledger: shared by whole and streamed answers.
  */
 import type { Model } from "#src/catalog/schema.ts";
-import { type Candidate, plan } from "#src/fleet/plan.ts";
-import { fleetNow } from "#src/fleet/watch.ts";
+import { weightOf } from "#src/fleet/line.ts";
+import type { Outcome } from "#src/fleet/outcome.ts";
 import type { Lease } from "#src/limits/admission.ts";
 import { Problem } from "#src/problem.ts";
 import { type Attempt, attempt, type Reply } from "#src/upstream/attempt.ts";
@@ -13,6 +13,7 @@ import { NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
 import { type Ending, endingOf } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
+import { hostsFor, type Seat } from "./choose-host.ts";
 import { contentOf, keepingText } from "./content.ts";
 import type { Question } from "./question.ts";
 import { settleBehind } from "./settle.ts";
@@ -23,6 +24,8 @@ export type Asking = {
   readonly model: Model;
   readonly lease: Lease;
   readonly draft: InferenceEvent;
+  /** Nobody in the cloud may be asked. */
+  readonly onlyOnPrem: boolean;
   readonly keeping: { readonly key: string; readonly scope: string | null; readonly ttlS: number } | null;
   readonly headers: Record<string, string>;
   /** Written down on the way: when the host that was asked last was asked. */
@@ -45,17 +48,16 @@ export async function askHosts<T>(
   exchange: Exchange<T>,
   withinMs: number,
   left: AbortSignal,
-): Promise<Attempt<Candidate, T>> {
+): Promise<Attempt<Seat, T>> {
   const { call, question, model } = asking;
-  const { env, catalog, requestId } = call;
-  const { states } = await fleetNow(call.isolate.fleet, env, call.defer);
+  const { env, requestId } = call;
   const trace = { requestId, traceparent: plainHeader(call.request, "traceparent") };
-  const ask = ({ host, served }: Candidate, signal: AbortSignal): Promise<Reply<T>> => {
+  const ask = ({ host, served }: Seat, signal: AbortSignal): Promise<Reply<T>> => {
     const dialect = dialectOf(host, model, served, question, requestId, call.arrivedAtMs);
     asking.work.askedAtMs = Date.now();
     return exchange(reach(host, env, fetch), model.storeContent ? keepingText(dialect) : dialect, trace, signal);
   };
-  return attempt(plan(catalog, model, states, Math.random), ask, { answerWithinMs: withinMs, left });
+  return attempt(hostsFor(asking, left), ask, { answerWithinMs: withinMs, left });
 }
 
 /** What work yields within this time; null when it is still under way. Rejects as the work does. */
@@ -72,15 +74,9 @@ export async function before<T>(ms: number, work: Promise<T>): Promise<T | null>
   }
 }
 
-/** A host that is down comes back with its second good probe, and isolates hear of it 2 s later. */
-const COMEBACK_MS = 12_000;
-
 /** Settles a question that nobody answered, and says why. */
-export function unanswered(
-  asking: Asking,
-  result: Exclude<Attempt<Candidate, unknown>, { kind: "answered" }>,
-): Problem {
-  const outcome = result.kind === "failed" ? "upstream_error" : result.kind;
+export function unanswered(asking: Asking, result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>): Problem {
+  const outcome = result.kind === "failed" ? (wasShed(result) ? "shed" : "upstream_error") : result.kind;
   settleBehind(
     asking.call,
     asking.lease,
@@ -91,22 +87,25 @@ export function unanswered(
   // Hosts have worked for it already, and would again: an SDK that comes back by itself would have it paid three times.
   if (workedUnseen(result))
     return new Problem(problem.code, { ...problem.facts, headers: { ...problem.facts.headers, ...BURNS } });
-  if (problem.code !== "no_healthy_host") return problem;
-  const waitMs = asking.call.isolate.fleet.snapshot.nextProbeAtMs - Date.now() + COMEBACK_MS;
-  return new Problem("no_healthy_host", { retryAfterS: Math.max(1, waitMs / 1000) });
+  return problem;
+}
+
+/** No host was asked, because none had room. */
+export function wasShed({ by, problem }: Extract<Attempt<Seat, unknown>, { kind: "failed" | "rejected" }>): boolean {
+  return by === null && (problem.code === "host_busy" || problem.code === "rate_limit_exceeded");
 }
 
 const BURNS = { "x-should-retry": "false" };
 
 /** A host took the question and was cut off before it said what it had made: what it cost can only be estimated. */
-function workedUnseen(result: Exclude<Attempt<Candidate, unknown>, { kind: "answered" }>): boolean {
+function workedUnseen(result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>): boolean {
   return result.kind === "client_left" || (result.by !== null && result.problem.code === "upstream_timeout");
 }
 
 /** The event of a question that has ended. */
 export function ended(
   { draft, model, work, question }: Asking,
-  result: Attempt<Candidate, unknown>,
+  result: Attempt<Seat, unknown>,
   outcome: Ending["outcome"],
   counted: Tally | null,
   firstContentAtMs: number | null,
@@ -123,11 +122,40 @@ export function ended(
     firstContentAtMs,
     nowMs: Date.now(),
   });
-  return model.storeContent ? { ...event, content: contentOf(question, response ?? "") } : event;
+  const ticket = result.by?.ticket;
+  const placed = { ...event, queueWaitMs: ticket?.waitedMs ?? null, placedBy: ticket?.placedBy ?? event.placedBy };
+  return model.storeContent ? { ...placed, content: contentOf(question, response ?? "") } : placed;
+}
+
+/**
+ * Gives the slot of a host that answered back, with what its answer has shown.
+ *
+ * @param firstContentAtMs null where the answer came whole
+ */
+export function release(
+  { draft, work }: Asking,
+  { ticket }: Seat,
+  how: "complete" | "client_left" | "upstream_error",
+  counted: Tally,
+  firstContentAtMs: number | null,
+): void {
+  const promptTokens = counted.promptTokens ?? draft.promptTokens;
+  const completionTokens = counted.completionTokens ?? counted.contentPieces;
+  ticket.finish(outcomeOf(), weightOf(promptTokens, completionTokens));
+
+  function outcomeOf(): Outcome {
+    if (how === "upstream_error") return { kind: "failed" };
+    if (how === "client_left" || work.askedAtMs === null) return { kind: "neither" };
+    const ttftMs = firstContentAtMs === null ? null : firstContentAtMs - work.askedAtMs;
+    // Of a whole answer the time before the first token is part of it: it is all that can be seen.
+    const spentMs = Date.now() - (firstContentAtMs ?? work.askedAtMs);
+    const tokensPerS = completionTokens > 1 && spentMs > 0 ? (1_000 * completionTokens) / spentMs : null;
+    return { kind: "ok", ttftMs, tokensPerS };
+  }
 }
 
 /** Where an answer comes from, for the caller and the log. */
-export function provenance({ draft, call }: Asking, by: Candidate | null): Record<string, string> {
+export function provenance({ draft, call }: Asking, by: Seat | null): Record<string, string> {
   call.log.cache = draft.cache;
   call.log.host = by?.host.id ?? null;
   return { "x-causeway-cache": draft.cache, ...(by === null ? {} : { "x-causeway-host": by.host.id }) };

@@ -49,6 +49,7 @@ export function draftOf(
     attempts: 0,
     cache,
     admittedBy: "account",
+    placedBy: "fleet",
     // Where the host's time counts too, what it would cost is not known.
     costMicros: costMicros(model.price, { promptTokens, completionTokens, cachedTokens: null, hostMs: null }, null),
     priceVersion: priceVersion(model.price, null),

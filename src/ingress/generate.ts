@@ -6,6 +6,7 @@
 import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Model } from "#src/catalog/schema.ts";
+import { candidatesOf } from "#src/fleet/variants.ts";
 import type { Lease } from "#src/limits/admission.ts";
 import { type Reservation, reservationOf, withinCaps } from "#src/limits/caps.ts";
 import { rateLimitHeaders } from "#src/limits/headers.ts";
@@ -26,6 +27,7 @@ import { draftOf } from "./draft.ts";
 import { tierOf } from "./limits.ts";
 import { modelOf, switchedOn } from "./models.ts";
 import { type Question, questionOf, type Route } from "./question.ts";
+import { mustStayHome } from "./residency.ts";
 import { settleBehind } from "./settle.ts";
 
 const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "embeddings" } as const;
@@ -40,6 +42,7 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   const named = questionOf(route, document);
   const model = servingModel(call, named, bytes);
   const asked = naming(named, model);
+  const onlyOnPrem = mustStayHome(call, model);
   const tier = tierOf(call);
   const question = withinCaps(asked, bytes, tier, model);
   const cacheable = cacheability(model, question.body, call.request.headers.get("cache-control")) === "cacheable";
@@ -60,7 +63,17 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
     return answerKept(call, lease, { ...draft, content }, model.price, kept, headers);
   }
 
-  const asking: Asking = { call, question, model, lease, draft, keeping, headers, work: { askedAtMs: null } };
+  const asking: Asking = {
+    call,
+    question,
+    model,
+    lease,
+    draft,
+    onlyOnPrem,
+    keeping,
+    headers,
+    work: { askedAtMs: null },
+  };
   try {
     return await (question.stream ? answerStreamed(asking) : answerWhole(asking));
   } catch (thrown) {
@@ -85,11 +98,14 @@ function worstCost({ promptTokens, completionTokens }: Reservation, { price }: M
 async function lookUpAnswer(
   call: KnownCall,
   question: Question,
-  { cache, served }: Model,
+  model: Model,
 ): Promise<{ keeping: Asking["keeping"]; kept: CachedAnswer | null }> {
+  const { cache } = model;
   if (cache === undefined) return { keeping: null, kept: null };
   const scope = cache.scope === "user" ? call.principal.accountId : null;
-  const revision = served.map(({ host, as }) => `${host}:${as}`);
+  // The caller's own variant: another's answers are not its.
+  const { first } = candidatesOf(call.catalog, model, call.principal.accountId, false);
+  const revision = first.map(({ served: { host, as } }) => `${host}:${as}`);
   const key = await fingerprint(call.env.CAUSEWAY_SECRET, scope, question.route, revision, question.body);
   return { keeping: { key, scope, ttlS: cache.ttl }, kept: await lookUp(call.env.KV, key, scope) };
 }

@@ -16,7 +16,8 @@ export type Health = {
 
 /** Answers 503 when no model serves, so that a plain monitor sees it. */
 export async function health(call: Call): Promise<Response> {
-  const { states } = await fleetNow(call.isolate.fleet, call.env, call.defer);
+  const { view } = await fleetNow(call.isolate.fleet, call.env, call.defer);
+  const states = Object.fromEntries(Object.entries(view.hosts).map(([host, { state }]) => [host, state]));
   const document = healthOf(call.catalog, states);
   return Response.json(document, { status: document.status === "down" ? 503 : 200 });
 }

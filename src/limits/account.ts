@@ -146,7 +146,8 @@ export function settle(state: AccountState, charge: Charge | undefined, event: I
   if (charge === undefined) return state;
   const { cost, limits, atMs } = charge;
   const difference = {
-    requests: 0,
+    // Who was turned away for want of room has used nothing.
+    requests: event.outcome === "shed" ? -cost.requests : 0,
     tokens: event.promptTokens + event.completionTokens - cost.tokens,
     // What nobody knows stays as it was reserved.
     micros: (event.costMicros ?? cost.micros) - cost.micros,

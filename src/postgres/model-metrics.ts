@@ -1,6 +1,6 @@
 /**
  * How models performed on hosts, from `inference_logs`: percentiles, error rates and speed, by the hour into
- * `model_metrics` and over any span for a report.
+ * `model_metrics` and over any span for a report. The table's rows of kind `load` are `host-loads.ts`'s.
  */
 import { z } from "zod";
 import { at } from "./milliseconds.ts";
@@ -30,10 +30,10 @@ const MEASURED = `
 
 const ROLL_UP = `
   INSERT INTO model_metrics AS m (
-    "timestamp", model, host, requests, errors, error_rate, ttft_p50_ms, ttft_p95_ms, ttft_p99_ms, latency_p50_ms,
-    latency_p95_ms, latency_p99_ms, tokens_per_second, metadata)
+    "timestamp", kind, model, host, requests, errors, error_rate, ttft_p50_ms, ttft_p95_ms, ttft_p99_ms,
+    latency_p50_ms, latency_p95_ms, latency_p99_ms, tokens_per_second, metadata)
   SELECT
-    $1::timestamp AT TIME ZONE 'UTC', model, host, requests, errors, errors::double precision / requests, ttft[1],
+    $1::timestamp AT TIME ZONE 'UTC', 'hour', model, host, requests, errors, errors::double precision / requests, ttft[1],
     ttft[2], ttft[3], latency[1], latency[2], latency[3], tokens_per_second,
     jsonb_build_object('ttft_requests', ttft_requests, 'prompt_tokens', prompt_tokens,
       'completion_tokens', completion_tokens)
@@ -44,7 +44,7 @@ const ROLL_UP = `
       AND "timestamp" < ($1::timestamp + interval '1 hour') AT TIME ZONE 'UTC'
     GROUP BY 1, 2
   ) AS measured
-  ON CONFLICT ("timestamp", model, host) DO UPDATE SET
+  ON CONFLICT ("timestamp", model, host, kind) DO UPDATE SET
     requests = excluded.requests, errors = excluded.errors, error_rate = excluded.error_rate,
     ttft_p50_ms = excluded.ttft_p50_ms, ttft_p95_ms = excluded.ttft_p95_ms, ttft_p99_ms = excluded.ttft_p99_ms,
     latency_p50_ms = excluded.latency_p50_ms, latency_p95_ms = excluded.latency_p95_ms,

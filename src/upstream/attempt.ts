@@ -1,7 +1,8 @@
 /**
- * Asking hosts in order until one answers. Only before an answer begins: nothing that reached a caller is ever asked
- * for twice. The only I/O is `ask`.
+ * Asking hosts one after the other until one answers. Only before an answer begins: nothing that reached a caller is ever
+ * asked for twice. The only I/O is what it is given.
  */
+import type { Outcome } from "#src/fleet/outcome.ts";
 import { Problem } from "#src/problem.ts";
 import type { Refusal } from "./engine-error.ts";
 
@@ -19,7 +20,21 @@ export type Attempt<C, T> =
       readonly problem: Problem;
       readonly attempts: number;
     }
-  | { readonly kind: "client_left"; readonly by: C; readonly attempts: number };
+  | { readonly kind: "client_left"; readonly by: C | null; readonly attempts: number };
+
+/** Whose turn it is. */
+export type Next<C> =
+  | { readonly kind: "host"; readonly by: C }
+  /** Nobody is left, or nobody has room: the reason. */
+  | { readonly kind: "none"; readonly problem: Problem }
+  | { readonly kind: "client_left" };
+
+export type Hosts<C> = {
+  /** The next host; `tried` were asked already. */
+  readonly next: (tried: readonly C[]) => Promise<Next<C>>;
+  /** How asking one ended that gave no answer. Of one that answered nothing is said here: it is not over yet. */
+  readonly over: (by: C, outcome: Outcome) => void;
+};
 
 export type Patience = {
   /** Each host has this long to begin its answer. */
@@ -29,23 +44,33 @@ export type Patience = {
 };
 
 /**
- * Asks each candidate once until one answers or the request itself is refused.
+ * Asks each host once until one answers or the request itself is refused.
  *
  * @param ask asks one host; its signal ends the exchange, and goes on to do so after the answer has begun
- * @returns never rejects; with no candidate, or none that answered, `failed` with the last host's reason
+ * @returns never rejects; where none answered, `failed` with the last host's reason, or with why there was none to ask
  */
 export async function attempt<C, T>(
-  candidates: readonly C[],
-  ask: (candidate: C, signal: AbortSignal) => Promise<Reply<T>>,
+  hosts: Hosts<C>,
+  ask: (host: C, signal: AbortSignal) => Promise<Reply<T>>,
   patience: Patience,
 ): Promise<Attempt<C, T>> {
   let last: Attempt<C, T> | null = null;
   /** The reason of a host that cannot do what the question needs: told only when no other host was asked. */
   let unable: Problem | null = null;
   let attempts = 0;
-  for (const by of candidates) {
-    if (attempts === MAX_ATTEMPTS) break;
+  const tried: C[] = [];
+  while (attempts < MAX_ATTEMPTS) {
+    const next = await hosts.next(tried);
+    if (next.kind === "client_left") return { kind: "client_left", by: last?.by ?? null, attempts };
+    if (next.kind === "none") {
+      if (last !== null) return last;
+      if (unable !== null) return { kind: "rejected", by: null, problem: unable, attempts };
+      return { kind: "failed", by: null, problem: next.problem, attempts };
+    }
+    const { by } = next;
+    tried.push(by);
     const outcome = await once(by, attempts + 1, ask, patience);
+    if (outcome.kind !== "answered") hosts.over(by, asHostsOutcome(outcome));
     if (outcome.kind === "unable") {
       unable ??= outcome.problem;
       continue;
@@ -54,9 +79,16 @@ export async function attempt<C, T>(
     attempts++;
     last = outcome;
   }
-  if (last !== null) return last;
-  if (unable !== null) return { kind: "rejected", by: null, problem: unable, attempts: 0 };
-  return { kind: "failed", by: null, problem: new Problem("no_healthy_host"), attempts: 0 };
+  return last ?? { kind: "failed", by: null, problem: new Problem("no_healthy_host"), attempts };
+}
+
+type Ended<C> = Exclude<Attempt<C, unknown>, { kind: "answered" }> | { readonly kind: "unable" };
+
+/** A caller's own error, and its departure, say nothing about the host. */
+function asHostsOutcome<C>(ended: Ended<C>): Outcome {
+  if (ended.kind !== "failed") return { kind: "neither" };
+  const { code, facts } = ended.problem;
+  return code === "host_busy" ? { kind: "busy", forMs: (facts.retryAfterS ?? 0) * 1_000 } : { kind: "failed" };
 }
 
 async function once<C, T>(

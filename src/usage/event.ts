@@ -25,6 +25,8 @@ export const OUTCOMES = [
   "upstream_error",
   /** The engine refused the request as wrong. */
   "rejected",
+  /** No host was asked: all were full, and would have been for longer than the caller bears. */
+  "shed",
   /** Nobody settled the lease in time: the isolate died. */
   "abandoned",
 ] as const;
@@ -72,6 +74,8 @@ export const inferenceEvent = z.object({
   cache: z.enum(["hit", "miss", "bypass"]),
   /** Who said yes: the account, or the isolate's own bounded allowance while the account could not be reached. */
   admittedBy: z.enum(["account", "local"]),
+  /** Who chose the host: the fleet, or the isolate by what it knew last while the fleet could not be reached. */
+  placedBy: z.enum(["fleet", "local"]).default("fleet"),
   /** Micro-dollars; null when the price is unknown. */
   costMicros: amount.nullable(),
   /** Which price that was; null when there was none. */
@@ -143,6 +147,26 @@ export const hostStateEvent = z.object({
 });
 export type HostStateEvent = z.infer<typeof hostStateEvent>;
 
+/** What a host had to do at one moment, once a minute. What the engine does not tell is null. */
+export const hostLoadEvent = z.object({
+  v: z.literal(1),
+  kind: z.literal("host_load"),
+  id: z.uuid(),
+  atMs: amount,
+  host: name,
+  /** Requests that the engine works on. */
+  running: count.nullable(),
+  /** Requests that wait inside the engine. */
+  waiting: count.nullable(),
+  /** Part of the KV cache in use. */
+  kvUsage: z.number().min(0).max(1).nullable(),
+  /** Requests that the gateway had in flight there. */
+  inFlight: count,
+  /** Requests that waited for it in the gateway's own line. */
+  inLine: count,
+});
+export type HostLoadEvent = z.infer<typeof hostLoadEvent>;
+
 /**
  * An id of version 7 tells when it was minted, and that is the event's time. The ledger is cut by time, so what keeps an
  * event from being entered twice is its id together with its time: no id may come with two times.
@@ -153,7 +177,7 @@ function mintedThen({ id, atMs }: { readonly id: string; readonly atMs: number }
 
 /** Grows by further kinds; a consumer that meets one it does not know must not lose it. */
 export const usageEvent = z
-  .discriminatedUnion("kind", [inferenceEvent, feedbackEvent, auditEvent, hostStateEvent])
+  .discriminatedUnion("kind", [inferenceEvent, feedbackEvent, auditEvent, hostStateEvent, hostLoadEvent])
   .refine(mintedThen, { path: ["id"], error: "was not minted at atMs" });
 export type UsageEvent = z.infer<typeof usageEvent>;
 

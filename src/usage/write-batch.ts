@@ -6,6 +6,7 @@ import { apiKeysTouch } from "#src/postgres/api-keys.ts";
 import { auditLogInsert } from "#src/postgres/audit-log.ts";
 import { type DeadLetter, deadLettersInsert } from "#src/postgres/dead-letters.ts";
 import { feedbackInsert } from "#src/postgres/feedback.ts";
+import { hostLoadsInsert } from "#src/postgres/host-loads.ts";
 import { hostStatesInsert } from "#src/postgres/host-states.ts";
 import { inferenceLogsInsert } from "#src/postgres/inference-logs.ts";
 import type { Session } from "#src/postgres/session.ts";
@@ -23,6 +24,7 @@ const INSERTS: { readonly [K in Kind]: InsertOf<K> } = {
   feedback: feedbackInsert,
   audit: auditLogInsert,
   host_state: hostStatesInsert,
+  host_load: hostLoadsInsert,
 };
 /** Every batch writes the tables in this order, so that no two wait for each other in a circle. */
 const KINDS = usageEvent.options.map(({ shape }) => shape.kind.value);

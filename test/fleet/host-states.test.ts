@@ -9,9 +9,10 @@ import { type Present, TOLD_EVERY_MS, type Told, toTell } from "#src/fleet/host-
 import { type HostStateEvent, hostStateEvent, type UsageMessage } from "#src/usage/event.ts";
 
 const NOW_MS = 1_790_000_000_000;
-const host = (state: HostState, slots = 4, id = "gpu"): Present => ({
+const host = (state: HostState, slots = 4, id = "gpu", reason: string | null = null): Present => ({
   id,
   slots,
+  reason,
   health: { state, inRow: 3, lastResult: state === "up" ? "healthy" : "failed" },
 });
 const toldOf = (state: string, slots = 4, agoMs = 10_000): [string, Told] => [
@@ -28,6 +29,12 @@ describe("what there is to tell", () => {
       told: [toldOf("up")],
       now: [host("down")],
       says: [{ host: "gpu", state: "down", previous: "up", reason: "failed, 3 in a row" }],
+    },
+    {
+      name: "a change, and what the probe found",
+      told: [toldOf("up")],
+      now: [host("down", 4, "gpu", "canary: no answer within 10 s")],
+      says: [{ state: "down", reason: "canary: no answer within 10 s, 3 in a row" }],
     },
     {
       name: "other slots",

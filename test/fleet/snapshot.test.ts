@@ -2,8 +2,14 @@ import { describe, expect, test, vi } from "vitest";
 import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
 import { currentSnapshot, newSnapshotMemory } from "#src/fleet/snapshot.ts";
 
-const snapshotOf = (nextProbeAtMs: number): FleetSnapshot => ({ states: { gpu: "up" }, nextProbeAtMs, keysEpoch: 0 });
-const NOTHING: FleetSnapshot = { states: {}, nextProbeAtMs: 0, keysEpoch: 0 };
+const NOTHING: FleetSnapshot = {
+  view: { hosts: {}, pairs: {} },
+  spare: {},
+  awaited: [],
+  nextProbeAtMs: 0,
+  keysEpoch: 0,
+};
+const snapshotOf = (nextProbeAtMs: number): FleetSnapshot => ({ ...NOTHING, nextProbeAtMs });
 
 /** An isolate, and a fleet that answers with the number of the question, or not at all. */
 function isolate() {

@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCatalog } from "#src/catalog/schema.ts";
 import { newSnapshotMemory } from "#src/fleet/snapshot.ts";
+import { UNSEEN } from "#src/fleet/view.ts";
 import { answerStreamed } from "#src/ingress/answer-streamed.ts";
 import { answerWhole } from "#src/ingress/answer-whole.ts";
 import type { Asking } from "#src/ingress/ask-hosts.ts";
@@ -43,7 +44,8 @@ afterEach(() => {
 /** A snapshot of just now: the next probe is in five seconds, and no host serves. */
 function allDown() {
   const memory = newSnapshotMemory();
-  memory.snapshot = { states: { gpu: "down" }, nextProbeAtMs: Date.now() + 5_000, keysEpoch: 0 };
+  const hosts = { gpu: { ...UNSEEN, state: "down" as const } };
+  memory.snapshot = { ...memory.snapshot, view: { hosts, pairs: {} }, nextProbeAtMs: Date.now() + 5_000 };
   memory.askedAtMs = Date.now();
   return memory;
 }
@@ -124,6 +126,7 @@ function admitted(stream: boolean, lease: Circumstances = {}) {
       },
     },
     draft,
+    onlyOnPrem: false,
     keeping: null,
     headers: {},
     work: { askedAtMs: null },

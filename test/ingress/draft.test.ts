@@ -81,6 +81,7 @@ test("who asked, for what, and what is reserved: nothing that a host would have 
     attempts: 0,
     cache: "miss",
     admittedBy: "account",
+    placedBy: "fleet",
     // What is reserved, at the model's price.
     costMicros: 540_000,
     priceVersion: "2026",

@@ -13,6 +13,7 @@ const STATUSES: Record<ProblemCode, number> = {
   model_not_found: 404,
   request_not_found: 404,
   key_not_found: 404,
+  host_not_found: 404,
   job_not_found: 404,
   method_not_allowed: 405,
   key_not_active: 409,

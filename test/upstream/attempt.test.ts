@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { Outcome } from "#src/fleet/outcome.ts";
 import { Problem, type ProblemCode } from "#src/problem.ts";
-import { attempt, type Reply } from "#src/upstream/attempt.ts";
+import { attempt, type Hosts, type Reply } from "#src/upstream/attempt.ts";
 
 /** What a host of the test does when asked. */
 type Move = "answer" | "busy" | "broken" | "wrong" | "throws" | "cannot" | "hangs" | "throws at once";
@@ -24,21 +25,33 @@ function ask(move: Move, signal: AbortSignal): Promise<Reply<string>> {
   });
 }
 
+/** Hosts in this order, and what was said of those that gave no answer. */
+function inOrder<C>(hosts: readonly C[], over: [C, Outcome][] = []): Hosts<C> {
+  return {
+    next: async (tried) => {
+      const by = hosts[tried.length];
+      return by === undefined ? { kind: "none", problem: new Problem("no_healthy_host") } : { kind: "host", by };
+    },
+    over: (by, outcome) => void over.push([by, outcome]),
+  };
+}
+
 async function run(moves: readonly Move[], options: { answerWithinMs?: number; leaveAfterMs?: number } = {}) {
   const left = new AbortController();
   const { leaveAfterMs } = options;
   if (leaveAfterMs === 0) left.abort();
   else if (leaveAfterMs !== undefined) setTimeout(() => left.abort(), leaveAfterMs);
   const asked: Move[] = [];
+  const over: [Move, Outcome][] = [];
   const result = await attempt(
-    moves,
-    (move, signal) => {
+    inOrder(moves, over),
+    (move: Move, signal) => {
       asked.push(move);
       return ask(move, signal);
     },
     { answerWithinMs: options.answerWithinMs ?? 5_000, left: left.signal },
   );
-  return { asked, result };
+  return { asked, result, over };
 }
 
 const failed = (by: Move | null, attempts: number, code: ProblemCode) => ({
@@ -124,6 +137,51 @@ describe("who is asked, and what comes of it", () => {
   });
 });
 
+describe("what is said of hosts that gave no answer", () => {
+  test.each<{ move: Move; outcome: Outcome }>([
+    { move: "busy", outcome: { kind: "busy", forMs: 0 } },
+    { move: "broken", outcome: { kind: "failed" } },
+    { move: "throws", outcome: { kind: "failed" } },
+    { move: "throws at once", outcome: { kind: "failed" } },
+    { move: "hangs", outcome: { kind: "failed" } },
+    { move: "wrong", outcome: { kind: "neither" } },
+    { move: "cannot", outcome: { kind: "neither" } },
+  ])("$move", async ({ move, outcome }) => {
+    expect((await run([move], { answerWithinMs: 20 })).over).toEqual([[move, outcome]]);
+  });
+
+  test("nothing of one that answered", async () => {
+    expect((await run(["answer"])).over).toEqual([]);
+  });
+
+  test("nothing against one whose caller left", async () => {
+    expect((await run(["hangs"], { leaveAfterMs: 10 })).over).toEqual([["hangs", { kind: "neither" }]]);
+  });
+});
+
+describe("when nobody has room", () => {
+  const full = new Problem("host_busy", { retryAfterS: 3 });
+  const oneThenFull: Hosts<Move> = {
+    next: async (tried) => (tried.length === 0 ? { kind: "host", by: "broken" } : { kind: "none", problem: full }),
+    over: () => undefined,
+  };
+  const patience = { answerWithinMs: 5_000, left: new AbortController().signal };
+
+  test("the reason is told, and nobody was asked", async () => {
+    const hosts: Hosts<Move> = { ...oneThenFull, next: async () => ({ kind: "none", problem: full }) };
+    expect(await attempt(hosts, ask, patience)).toEqual({ kind: "failed", by: null, problem: full, attempts: 0 });
+  });
+
+  test("a host that failed before is the reason", async () => {
+    expect(await attempt(oneThenFull, ask, patience)).toMatchObject(failed("broken", 1, "upstream_error"));
+  });
+
+  test("a caller who leaves the line is gone", async () => {
+    const hosts: Hosts<Move> = { ...oneThenFull, next: async () => ({ kind: "client_left" }) };
+    expect(await attempt(hosts, ask, patience)).toEqual({ kind: "client_left", by: null, attempts: 0 });
+  });
+});
+
 describe("time", () => {
   test("a silent host is given up, and the next one has its own time", async () => {
     const { asked, result } = await run(["hangs", "answer"], { answerWithinMs: 20 });
@@ -144,7 +202,7 @@ describe("time", () => {
       signals.push(signal);
       return ask("answer", signal);
     };
-    await attempt(["host"], asking, patience);
+    await attempt(inOrder(["host"]), asking, patience);
     await scheduler.wait(40);
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
@@ -186,7 +244,7 @@ describe("a caller who leaves", () => {
       signal = given;
       return ask(move, given);
     };
-    await attempt<Move, string>(["answer"], asking, { answerWithinMs: 5_000, left: left.signal });
+    await attempt<Move, string>(inOrder<Move>(["answer"]), asking, { answerWithinMs: 5_000, left: left.signal });
     left.abort();
     expect(signal?.aborted).toBe(true);
   });

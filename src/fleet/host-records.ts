@@ -1,0 +1,94 @@
+/**
+ * What the Fleet object keeps of each host in its storage: what probes said, and whether an operator drains it. The last
+ * probe's details are kept in memory only: the next one is 10 s away.
+ */
+import type { Catalog, Host } from "#src/catalog/schema.ts";
+import { type HostHealth, NEVER_PROBED, observe } from "./health.ts";
+import { UNKNOWN_LOAD } from "./load.ts";
+import type { Probed } from "./probe.ts";
+import { missingNames } from "./probes.ts";
+
+/** A host that was gone is trusted again after so many good probes in a row. */
+const GOOD_PROBES_TO_RECOVER = 2;
+
+export class HostRecords {
+  readonly #sql: SqlStorage;
+  readonly #health = new Map<string, HostHealth>();
+  readonly #probed = new Map<string, Probed & { readonly missing: readonly string[] }>();
+  readonly #drained = new Set<string>();
+  readonly #canaryAtMs = new Map<string, number>();
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec("CREATE TABLE IF NOT EXISTS health (host TEXT PRIMARY KEY, value TEXT NOT NULL)");
+    sql.exec("CREATE TABLE IF NOT EXISTS drained (host TEXT PRIMARY KEY)");
+    const rows = sql.exec<{ host: string; value: string }>("SELECT host, value FROM health");
+    for (const { host, value } of rows) this.#health.set(host, JSON.parse(value));
+    for (const { host } of sql.exec<{ host: string }>("SELECT host FROM drained")) this.#drained.add(host);
+  }
+
+  health(host: string): HostHealth {
+    return this.#health.get(host) ?? NEVER_PROBED;
+  }
+
+  /** Every host that anything is known of. */
+  hosts(): readonly string[] {
+    return [...new Set([...this.#health.keys(), ...this.#drained])];
+  }
+
+  /** The last probe; what nobody knows is null. */
+  probed(host: string): Omit<Probed, "result"> & { readonly missing: readonly string[] } {
+    return this.#probed.get(host) ?? { reason: null, load: UNKNOWN_LOAD, serves: null, slots: null, missing: [] };
+  }
+
+  isDraining(host: string): boolean {
+    return this.#drained.has(host);
+  }
+
+  drain(host: string, isDraining: boolean): void {
+    if (isDraining) this.#sql.exec("INSERT INTO drained (host) VALUES (?) ON CONFLICT DO NOTHING", host);
+    else this.#sql.exec("DELETE FROM drained WHERE host = ?", host);
+    if (isDraining) this.#drained.add(host);
+    else this.#drained.delete(host);
+  }
+
+  /** The name that a host is to generate one token with now; null when none is due. */
+  canaryDue({ models }: Catalog, { id, canary }: Host, nowMs: number): string | null {
+    if (canary === undefined || nowMs - (this.#canaryAtMs.get(id) ?? 0) < canary.everyS * 1_000) return null;
+    const served = models
+      .filter(({ kind }) => kind === "generation")
+      .flatMap((model) => model.served)
+      .find(({ host }) => host === id);
+    if (served === undefined) return null;
+    this.#canaryAtMs.set(id, nowMs);
+    return served.as;
+  }
+
+  /**
+   * Takes in a round of probes, and forgets hosts that the catalog has no more.
+   *
+   * @returns hosts that have just answered for long enough to be trusted again
+   */
+  observe(catalog: Catalog, round: ReadonlyMap<string, Probed>): string[] {
+    for (const known of this.#health.keys())
+      if (!catalog.hosts.some(({ id }) => id === known)) this.#health.delete(known);
+    const recovered: string[] = [];
+    for (const host of catalog.hosts) {
+      const probed = round.get(host.id);
+      if (probed === undefined) continue;
+      const health = observe(this.health(host.id), probed.result);
+      this.#health.set(host.id, health);
+      // Who does not say what it serves now serves what it served.
+      const serves = probed.serves ?? this.#probed.get(host.id)?.serves ?? null;
+      this.#probed.set(host.id, { ...probed, serves, missing: missingNames(catalog, host, serves) });
+      if (health.lastResult === "healthy" && health.inRow === GOOD_PROBES_TO_RECOVER) recovered.push(host.id);
+    }
+    const rows = [...this.#health].map(([host, value]) => ({ host, value }));
+    this.#sql.exec("DELETE FROM health");
+    this.#sql.exec(
+      "INSERT INTO health (host, value) SELECT value ->> 'host', value -> 'value' FROM json_each(?)",
+      JSON.stringify(rows),
+    );
+    return recovered;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Whose turn it is for one question, until a host answers: candidates by variant and residency, weighed by what is known,
+ * ordered, and a ticket for one of them.
+ */
+import { affinityKey, MOST_CHARACTERS } from "#src/fleet/affinity.ts";
+import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
+import { weightOf } from "#src/fleet/line.ts";
+import { orderOf } from "#src/fleet/order.ts";
+import { type Ticket, type Turn, takeTicket } from "#src/fleet/ticket.ts";
+import { candidatesOf } from "#src/fleet/variants.ts";
+import { pairKey } from "#src/fleet/view.ts";
+import { counterOf, fleetNow } from "#src/fleet/watch.ts";
+import { type Candidate, type Weighed, weigh } from "#src/fleet/weigh.ts";
+import { Problem } from "#src/problem.ts";
+import type { Hosts, Next } from "#src/upstream/attempt.ts";
+import type { Asking } from "./ask-hosts.ts";
+import { plainHeader } from "./call.ts";
+import { tierOf } from "./limits.ts";
+import { mirrorOnce } from "./mirror-once.ts";
+import { openingText } from "./opening.ts";
+import { patienceOf } from "./patience.ts";
+import { regionOf } from "./region.ts";
+
+/** A host that this question may be put to, now. */
+export type Seat = Candidate & { readonly ticket: Ticket };
+
+/** Requests with a slot report this often that they live (`fleet/holdings.ts`). */
+const REPORT_EVERY_MS = 2_000;
+/** A host that is down comes back with its second good probe, and isolates hear of it 2 s later. */
+const COMEBACK_MS = 12_000;
+
+/** The hosts for a question, one after the other. */
+export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
+  const { call, model, draft, onlyOnPrem } = asking;
+  const { isolate, env, principal } = call;
+  const { first, fallback } = candidatesOf(call.catalog, model, principal.accountId, onlyOnPrem);
+  const region = regionOf(call.request);
+  const key = model.affinity ? beginningOf(asking) : null;
+  const { maxWaitMs, ...patience } = patienceOf(model, call.request.headers);
+  const { share, priority } = tierOf(call);
+  const weight = weightOf(draft.promptTokens, draft.completionTokens);
+  let linedMs = 0;
+
+  const next = async (tried: readonly Seat[]): Promise<Next<Seat>> => {
+    const snapshot = await fleetNow(isolate.fleet, env, call.defer);
+    const nowMs = Date.now();
+    const view = isolate.fleet.book.view(snapshot.view, nowMs);
+    const untried = (candidate: Candidate): boolean => !tried.some(({ host }) => host.id === candidate.host.id);
+    const weighed = (candidates: readonly Candidate[]): Weighed[] =>
+      weigh(candidates.filter(untried), model.strategy, view, { nowMs, region });
+    const rows = [weighed(first), weighed(fallback)];
+    const able = rows.find((row) => row.some(({ standing }) => standing !== "out"));
+    if (able === undefined) return { kind: "none", problem: noHost(snapshot, rows.flat(), nowMs) };
+    const affinity = key === null ? null : { key, nowMs, loads: isolate.loads };
+    const counter = counterOf(isolate.fleet, env, call.defer);
+    const turn = await takeTicket(counter, {
+      id: `${call.requestId}:${tried.length + 1}`,
+      account: principal.accountId,
+      model: model.id,
+      share,
+      priority,
+      weight,
+      order: orderOf(able, { random: Math.random, affinity }),
+      waitedMs: nowMs - call.arrivedAtMs,
+      maxWaitMs: Math.max(0, maxWaitMs - linedMs),
+      ...patience,
+      left,
+    });
+    linedMs += Date.now() - nowMs;
+    if (turn.kind === "left") return { kind: "client_left" };
+    if (turn.kind === "refused") return { kind: "none", problem: turnedAway(turn) };
+    if (tried.length === 0) mirrorOnce(asking);
+    return { kind: "host", by: seated(asking, turn.ticket, able) };
+  };
+  return { next, over: ({ ticket }, outcome) => ticket.finish(outcome, 0) };
+}
+
+/** The seat of a ticket; while it is held the isolate reports that it is. */
+function seated({ call }: Asking, ticket: Ticket, weighed: readonly Weighed[]): Seat {
+  const { fleet, loads } = call.isolate;
+  const { choice } = ticket;
+  loads.started(choice, weighed, Date.now());
+  const beat = setInterval(() => {
+    fleet.book.lives(ticket.id, Date.now());
+    void fleetNow(fleet, call.env, call.defer);
+  }, REPORT_EVERY_MS);
+  const finish: Ticket["finish"] = (outcome, weight) => {
+    clearInterval(beat);
+    loads.finished(choice);
+    ticket.finish(outcome, weight);
+  };
+  return { host: choice.host, served: choice.served, ticket: { ...ticket, finish } };
+}
+
+/** What the question has in common with others; null where nothing is to be gained by it. */
+function beginningOf({ call, question }: Asking): string | null {
+  const { accountId, tenant } = call.principal;
+  const { user } = question.body;
+  return affinityKey({
+    account: accountId,
+    tenant: tenant?.id ?? null,
+    session: plainHeader(call.request, "x-session-id"),
+    user: typeof user === "string" ? user : null,
+    opening: openingText(question.body, MOST_CHARACTERS),
+  });
+}
+
+/** Nobody has room for as long as the caller waits. */
+function turnedAway({ because, retryAfterMs }: Extract<Turn, { kind: "refused" }>): Problem {
+  const retryAfterS = Math.max(1, Math.ceil(retryAfterMs / 1_000));
+  if (because === "full") return new Problem("host_busy", { retryAfterS, cause: "the line is too long" });
+  const message = `Every host is full, and you are asking for more than your share. Please try again in ${retryAfterS}s.`;
+  return new Problem("rate_limit_exceeded", { type: "requests", message, retryAfterS, cause: "more than its share" });
+}
+
+/** Every host is out: come back when the first of them may be in again. */
+function noHost({ view, nextProbeAtMs }: FleetSnapshot, rows: readonly Weighed[], nowMs: number): Problem {
+  const backAtMs = rows.map(({ host, served }) => {
+    const opensAtMs = view.pairs[pairKey(host.id, served.as)]?.openUntilMs ?? 0;
+    return opensAtMs > nowMs ? opensAtMs : nextProbeAtMs + COMEBACK_MS;
+  });
+  const soonestMs = Math.min(...backAtMs, nextProbeAtMs + COMEBACK_MS);
+  return new Problem("no_healthy_host", { retryAfterS: Math.max(1, Math.ceil((soonestMs - nowMs) / 1_000)) });
+}
