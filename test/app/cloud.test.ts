@@ -7,8 +7,9 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { answering, CATALOG, type Gateway, type Host, startGateway, streamed } from "#test/support/gateway.ts";
 
-const SERVED = [
-  { host: "gpu", as: "org/own" },
+/** Each under a name of its own: failures are counted by host and name, and many of them would open a breaker. */
+const servedAs = (as: string) => [
+  { host: "gpu", as },
   { host: "cloud", as: "gpt-test" },
 ];
 const catalog = {
@@ -23,9 +24,9 @@ const catalog = {
     },
   ],
   models: [
-    { id: "free", served: SERVED },
-    { id: "home", served: SERVED, residency: "on-prem" },
-    { id: "embedder", kind: "embedding", served: SERVED },
+    { id: "free", served: servedAs("org/free") },
+    { id: "home", served: servedAs("org/home"), residency: "on-prem" },
+    { id: "embedder", kind: "embedding", served: servedAs("org/embedder") },
   ],
   tiers: CATALOG.tiers,
 };
@@ -174,6 +175,34 @@ describe("when it is out, the cloud answers", () => {
       ...{ guided_json: { type: "object" } },
     });
     await expect(asking).rejects.toMatchObject({ status: 502 });
+    expect(asked).toEqual([]);
+  });
+});
+
+const AT_HOME = { headers: { "x-causeway-residency": "on-prem" } };
+
+describe("what must stay at home does", () => {
+  test.each([
+    { name: "by its model", model: "home", more: {} },
+    { name: "by its header", model: "free", more: AT_HOME },
+  ])("$name: the cloud is not asked, whatever the caller hears", async ({ model, more }) => {
+    own = out;
+    const of = await client();
+    const whole = of.chat.completions.create({ model, messages: HELLO }, more);
+    await expect(whole).rejects.toMatchObject({ status: 502 });
+    const stream = of.chat.completions.create({ model, messages: HELLO, stream: true }, more);
+    await expect(stream).rejects.toMatchObject({ status: 502 });
+    expect(asked).toEqual([]);
+    own = answering;
+    const { choices } = await of.chat.completions.create({ model, messages: HELLO }, more);
+    expect(choices[0]?.message.content).toBe("hello");
+  });
+
+  test("a word that is not understood lets nothing out, and costs nothing", async () => {
+    own = out;
+    const headers = { "x-causeway-residency": "on_prem" };
+    const asking = (await client()).chat.completions.create({ model: "free", messages: HELLO }, { headers });
+    await expect(asking).rejects.toMatchObject({ status: 400, code: "invalid_value", param: "x-causeway-residency" });
     expect(asked).toEqual([]);
   });
 });
