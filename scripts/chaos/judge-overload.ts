@@ -1,6 +1,7 @@
 /** What must hold when far more is asked than can be done. Pure. */
 import type { Seen } from "./caller.ts";
 import { count, type Finding, fact, milliseconds, must, mustOnTime, percent } from "./finding.ts";
+import type { Strain } from "./machine.ts";
 import { jain, partWithin, quantile, sum } from "./statistics.ts";
 
 /** The issue's numbers. */
@@ -29,6 +30,7 @@ export type OverloadFacts = {
   readonly most: number;
   /** Of the memory, 0.05 for 5 %; null where the system does not tell. */
   readonly growth: number | null;
+  readonly strain: Strain;
 };
 
 export function judgeOverload(facts: OverloadFacts): Finding[] {
@@ -54,6 +56,7 @@ export function judgeOverload(facts: OverloadFacts): Finding[] {
     fact("  tokens of the one who floods, and the others' mean", meansText(served[flooder] ?? 0, others)),
     must("most at once on a host", `<= ${slots}`, most, most <= slots),
     growthFinding(facts.growth),
+    fact("  the machine meanwhile", strainText(facts.strain)),
   ];
 }
 
@@ -116,4 +119,8 @@ function growthFinding(growth: number | null): Finding {
   const what = "growth of workerd's memory after warm-up";
   if (growth === null) return fact(what, "this system does not tell");
   return mustOnTime(what, `< ${percent(MOST_GROWTH)}`, percent(growth), growth < MOST_GROWTH);
+}
+
+function strainText({ lateP99Ms, load, cores }: Strain): string {
+  return `load ${load.toFixed(1)} on ${cores} cores; the callers themselves were late by ${milliseconds(lateP99Ms)} at p99`;
 }

@@ -7,6 +7,7 @@ import type { Seen } from "./caller.ts";
 import { judgeOverload } from "./judge-overload.ts";
 import { forgetMost, mostAtOnce } from "./lab-counters.ts";
 import { entriesOf } from "./ledger.ts";
+import { strain } from "./machine.ts";
 import { growth, weigh } from "./memory.ts";
 import { alike } from "./plan.ts";
 import { talk } from "./question.ts";
@@ -53,6 +54,7 @@ export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloade
       const each = (CAPACITY_PER_S * overloadedAt) / (others + FLOODS_BY);
       const storm = [each * FLOODS_BY, ...Array(others).fill(each)];
       const { weighings, stop } = weigh(stage.workerGroup);
+      const strained = strain();
       const startedAtMs = Date.now();
       try {
         await arrive(
@@ -77,6 +79,7 @@ export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloade
         slots: PACE.slots,
         most: Math.max(...most),
         growth: growth(weighings),
+        strain: strained(),
       });
       const setting = `${HOSTS} hosts of ${PACE.slots} slots: ${CAPACITY_PER_S.toFixed(1)} requests/s of ${FEWEST_TOKENS} to ${MOST_TOKENS} tokens by the lab's pace; ${overloadedAt} x that for ${overloadedForMs / 1_000} s, one of ${crowd.callers} callers asks ${FLOODS_BY} x as often; nobody joins for more than ${MAX_WAIT_MS} ms`;
       return { setting, findings, seen, entries, marks: [{ atMs: startedAtMs, what: `${overloadedAt} x` }] };

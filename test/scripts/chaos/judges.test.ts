@@ -107,6 +107,7 @@ describe("an overload", () => {
     slots: 4,
     most: 4,
     growth: 0.01,
+    strain: { lateP99Ms: 1, load: 0.5, cores: 2 },
   };
   const plus = (...more: Seen[]): Partial<OverloadFacts> => ({ seen: [...good.seen, ...more] });
   const cases: { name: string; facts: Partial<OverloadFacts>; missed: RegExp[] }[] = [
