@@ -2,7 +2,6 @@
  * Whose turn it is for one question, until a host answers: candidates by variant and residency, weighed by what is known,
  * ordered, and a ticket for one of them.
  */
-import { affinityKey, MOST_CHARACTERS } from "#src/fleet/affinity.ts";
 import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
 import { weightOf } from "#src/fleet/line.ts";
 import { orderOf } from "#src/fleet/order.ts";
@@ -14,12 +13,11 @@ import { type Candidate, type Weighed, weigh } from "#src/fleet/weigh.ts";
 import { Problem } from "#src/problem.ts";
 import type { Hosts, Next } from "#src/upstream/attempt.ts";
 import type { Asking } from "./ask-hosts.ts";
-import { plainHeader } from "./call.ts";
 import { tierOf } from "./limits.ts";
 import { mirrorOnce } from "./mirror-once.ts";
-import { openingText } from "./opening.ts";
 import { patienceOf } from "./patience.ts";
 import { regionOf } from "./region.ts";
+import { warmthOf } from "./warmth.ts";
 
 /** A host that this question may be put to, now. */
 export type Seat = Candidate & { readonly ticket: Ticket };
@@ -31,11 +29,11 @@ const COMEBACK_MS = 12_000;
 
 /** The hosts for a question, one after the other. */
 export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
-  const { call, model, draft, onlyOnPrem } = asking;
+  const { call, question, model, draft, onlyOnPrem } = asking;
   const { isolate, env, principal } = call;
   const { first, fallback } = candidatesOf(call.catalog, model, principal.accountId, onlyOnPrem);
   const region = regionOf(call.request);
-  const key = model.affinity ? beginningOf(asking) : null;
+  const key = warmthOf(call, question, model);
   const { maxWaitMs, ...patience } = patienceOf(model, call.request.headers);
   const { share, priority } = tierOf(call);
   const weight = weightOf(draft.promptTokens, draft.completionTokens);
@@ -90,19 +88,6 @@ function seated({ call }: Asking, ticket: Ticket, weighed: readonly Weighed[]): 
     ticket.finish(outcome, weight);
   };
   return { host: choice.host, served: choice.served, ticket: { ...ticket, finish } };
-}
-
-/** What the question has in common with others; null where nothing is to be gained by it. */
-function beginningOf({ call, question }: Asking): string | null {
-  const { accountId, tenant } = call.principal;
-  const { user } = question.body;
-  return affinityKey({
-    account: accountId,
-    tenant: tenant?.id ?? null,
-    session: plainHeader(call.request, "x-session-id"),
-    user: typeof user === "string" ? user : null,
-    opening: openingText(question.body, MOST_CHARACTERS),
-  });
 }
 
 /** Nobody has room for as long as the caller waits. */

@@ -7,7 +7,7 @@ import { readBounded } from "#src/bytes.ts";
 import { type Catalog, locationOf, type Model, type Shadow } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import type { Outcome } from "#src/fleet/outcome.ts";
-import type { Candidate } from "#src/fleet/plan.ts";
+import type { Candidate } from "#src/fleet/weigh.ts";
 import { type Dialect, dialectOf } from "#src/upstream/dialect.ts";
 import { refusalOf } from "#src/upstream/engine-error.ts";
 import { post } from "#src/upstream/exchange.ts";

@@ -167,6 +167,11 @@ const TABLE: Record<string, Row> = {
   },
   "GET /admin/usage": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/fleet": { asks: {}, may: ADMINS, owned: "by nobody" },
+  "POST /admin/fleet/:parameter": {
+    asks: { path: "/admin/fleet/none", method: "POST" },
+    may: ADMINS,
+    owned: "by nobody",
+  },
   "GET /admin/audit": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/jobs": { asks: {}, may: ADMINS, owned: "by nobody" },
   // There is none of this name: what running one does is no matter here.
