@@ -1,5 +1,6 @@
 /** What must hold while a host is away: the judgements on `kill` and `flap`. Pure. */
 import type { Seen } from "./caller.ts";
+import { failuresText } from "./failures.ts";
 import { type Finding, fact, must, percent, seconds } from "./finding.ts";
 import { type Entries, hostOf } from "./ledger.ts";
 import { sum } from "./statistics.ts";
@@ -30,8 +31,8 @@ export function judgeKill({
   return [
     fact("requests", seen.length),
     must("  on the host before it was killed", "> 0", before.length, before.length > 0),
-    must("failed requests", `<= ${MOST_FAILED}`, failedText(failed), failed.length <= MOST_FAILED),
-    must(`  of those sent ${SETTLED_AFTER_MS / 1_000} s after the kill`, "0", failedText(late), late.length === 0),
+    must("failed requests", `<= ${MOST_FAILED}`, failuresText(failed), failed.length <= MOST_FAILED),
+    must(`  of those sent ${SETTLED_AFTER_MS / 1_000} s after the kill`, "0", failuresText(late), late.length === 0),
     must(
       "traffic back on the host after its return",
       `<= ${BACK_WITHIN_MS / 1_000} s`,
@@ -53,7 +54,7 @@ export function judgeFlap({ seen, entries, victim, falls }: Outage & { readonly 
     must(
       "failed requests",
       `<= ${percent(MOST_FLAP_FAILED)}`,
-      `${percent(share)}: ${failedText(failed)}`,
+      `${percent(share)}: ${failuresText(failed)}`,
       share !== null && share <= MOST_FLAP_FAILED,
     ),
     callsFinding(seen, entries),
@@ -67,11 +68,4 @@ function callsFinding(seen: readonly Seen[], entries: Entries): Finding {
   const ratio = known.length === 0 ? null : calls / known.length;
   const found = ratio === null ? "the ledger has no entry" : `${ratio.toFixed(3)} x (${calls} of ${known.length})`;
   return must("upstream calls per request", `<= ${MOST_CALLS} x`, found, ratio !== null && ratio <= MOST_CALLS);
-}
-
-/** How many, and what the gateway said of them. */
-function failedText(failed: readonly Seen[]): string {
-  const byCode = Map.groupBy(failed, ({ code, status }) => code ?? `status ${status}`);
-  const codes = [...byCode].map(([code, those]) => `${those.length} ${code}`).join(", ");
-  return failed.length === 0 ? "0" : `${failed.length} (${codes})`;
 }

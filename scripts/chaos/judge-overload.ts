@@ -1,5 +1,6 @@
 /** What must hold when far more is asked than can be done. Pure. */
 import type { Seen } from "./caller.ts";
+import { failuresText } from "./failures.ts";
 import { count, type Finding, fact, milliseconds, must, mustOnTime, percent } from "./finding.ts";
 import type { Strain } from "./machine.ts";
 import { jain, partWithin, quantile, sum } from "./statistics.ts";
@@ -45,7 +46,7 @@ export function judgeOverload(facts: OverloadFacts): Finding[] {
     fact("requests", seen.length),
     fact("  answered; refused", `${count(whole.length)}; ${count(refused.length)}`),
     fact("  refusals", codes.map(([code, those]) => `${those.length} ${code}`).join(", ") || "none"),
-    must("  neither answered nor refused with 429 or 503", "0", failed.length, failed.length === 0),
+    must("  neither answered nor refused with 429 or 503", "0", failuresText(failed), failed.length === 0),
     must("  refused", "> 0", refused.length, refused.length > 0),
     must("  refused without Retry-After", "0", mute.length, mute.length === 0),
     goodputFinding(facts, sum(served)),

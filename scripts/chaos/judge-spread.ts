@@ -1,5 +1,6 @@
 /** Where requests must go: the judgements on `shares` and `affinity`. Pure. */
 import type { Seen } from "./caller.ts";
+import { failuresText } from "./failures.ts";
 import { type Finding, fact, must, percent } from "./finding.ts";
 import type { Shares } from "./fleet-view.ts";
 import type { PrefixCounts } from "./lab-counters.ts";
@@ -13,6 +14,7 @@ const MOST_OF_FAIR = 1.25;
 /** @param computed the mean of what the fleet's page said meanwhile; null when it said nothing */
 export function judgeShares(strategy: string, seen: readonly Seen[], computed: Shares | null): Finding[] {
   const answered = seen.filter(({ end }) => end === "whole");
+  const unanswered = seen.filter(({ end }) => end !== "whole");
   const measured = sharesIn(answered.flatMap(({ host }) => host ?? []));
   const hosts = [...new Set([...Object.keys(measured), ...Object.keys(computed ?? {})])].sort();
   const off = Math.max(...hosts.map((host) => Math.abs((measured[host] ?? 0) - (computed?.[host] ?? 0))));
@@ -22,12 +24,7 @@ export function judgeShares(strategy: string, seen: readonly Seen[], computed: S
       ? `${text(measured)}, but GET /admin/fleet tells no shares of the model`
       : `${(off * 100).toFixed(1)} points off: ${text(measured)}, computed ${text(computed)}`;
   return [
-    must(
-      `${strategy}: requests without an answer`,
-      "0",
-      seen.length - answered.length,
-      answered.length === seen.length,
-    ),
+    must(`${strategy}: requests without an answer`, "0", failuresText(unanswered), unanswered.length === 0),
     must(`${strategy}: shares`, `within ${MOST_OFF * 100} points`, found, computed !== null && off <= MOST_OFF),
   ];
 }
@@ -53,7 +50,7 @@ export function judgeAffinity({ hosts, entries, with: warm, without: random }: A
   const [warmLoad, randomLoad] = [load(warm), load(random)];
   return [
     fact("requests, with and without", `${warm.seen.length}; ${random.seen.length}`),
-    must("  without an answer", "0", unanswered.length, unanswered.length === 0),
+    must("  without an answer", "0", failuresText(unanswered), unanswered.length === 0),
     must(
       "prefix cache hits to those without affinity",
       `>= ${LEAST_GAIN} x`,

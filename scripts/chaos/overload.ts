@@ -15,15 +15,13 @@ import type { OverloadScale } from "./scale.ts";
 import type { Scenario } from "./scenario.ts";
 
 const MODEL = "chaos/overload";
-/** Long prompts, as it were: half of the time a host reads. What may be waited for is measured in first tokens. */
+/** Long prompts, as it were: half of the time a host reads. The catalog says nothing of waiting: its defaults are tried. */
 const PACE = { slots: 4, ttftMs: 800, tokensPerSecond: 40 };
 const HOSTS = 3;
 /** Of an answer, drawn evenly: fairness is one of tokens, not of requests. */
 const FEWEST_TOKENS = 20;
 const MOST_TOKENS = 44;
 const MEAN_TOKENS = (FEWEST_TOKENS + MOST_TOKENS) / 2;
-/** Nobody joins the line who would wait longer: with a first token after 800 ms that leaves a margin to twice as much. */
-const MAX_WAIT_MS = 500;
 export const FLOODS_BY = 10;
 
 /** Answers per second when no slot is ever free, by the lab's own pace: the end of an answer takes as long as a token. */
@@ -35,7 +33,7 @@ export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloade
   return {
     name: "overload",
     hosts,
-    models: [{ id: MODEL, on: hosts.map(({ id }) => id), listed: { queue: { maxWait: MAX_WAIT_MS } } }],
+    models: [{ id: MODEL, on: hosts.map(({ id }) => id) }],
     async play(stage, crowd) {
       const { signal, chance } = stage;
       const send = (workflow: string, told: (seen: Seen) => void) => async (arrival: { caller: number }) => {
@@ -81,7 +79,7 @@ export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloade
         growth: growth(weighings),
         strain: strained(),
       });
-      const setting = `${HOSTS} hosts of ${PACE.slots} slots: ${CAPACITY_PER_S.toFixed(1)} requests/s of ${FEWEST_TOKENS} to ${MOST_TOKENS} tokens by the lab's pace; ${overloadedAt} x that for ${overloadedForMs / 1_000} s, one of ${crowd.callers} callers asks ${FLOODS_BY} x as often; nobody joins for more than ${MAX_WAIT_MS} ms`;
+      const setting = `${HOSTS} hosts of ${PACE.slots} slots: ${CAPACITY_PER_S.toFixed(1)} requests/s of ${FEWEST_TOKENS} to ${MOST_TOKENS} tokens by the lab's pace; ${overloadedAt} x that for ${overloadedForMs / 1_000} s, one of ${crowd.callers} callers asks ${FLOODS_BY} x as often`;
       return { setting, findings, seen, entries, marks: [{ atMs: startedAtMs, what: `${overloadedAt} x` }] };
     },
   };
