@@ -168,6 +168,7 @@ function event(): InferenceEvent {
     attempts: 1,
     cache: "miss",
     admittedBy: "account",
+    placedBy: "fleet",
     costMicros: randomInt(500),
     priceVersion: "1",
     content: null,

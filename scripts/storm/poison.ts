@@ -87,6 +87,7 @@ function event(id: string): Record<string, unknown> {
     attempts: 0,
     cache: "bypass",
     admittedBy: "account",
+    placedBy: "fleet",
     costMicros: null,
     priceVersion: null,
     content: null,

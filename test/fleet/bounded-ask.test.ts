@@ -3,8 +3,8 @@ import { askBounded } from "#src/fleet/bounded-ask.ts";
 import type { Ask } from "#src/upstream/reach.ts";
 
 const BOUNDS = { withinMs: 2_000, maxBytes: 8 };
-const bodyOf = (pull: UnderlyingDefaultSource<Uint8Array>["pull"], cancel: () => void = () => {}) =>
-  new ReadableStream<Uint8Array>({ pull, cancel });
+const bodyOf = (pull: (into: ReadableStreamDefaultController<Uint8Array>) => unknown, cancel = () => {}) =>
+  new ReadableStream<Uint8Array>({ pull: async (into) => void (await pull(into)), cancel });
 const never = new Promise<never>(() => {});
 
 test.each<{ name: string; ask: Ask; withinMs?: number; answer: object }>([

@@ -124,13 +124,13 @@ describe("names that a host lacks", () => {
       {
         id: "two",
         served: [
-          { host: "vllm", as: "org/one" },
           { host: "vllm", as: "org/two", enabled: false },
           { host: "llamacpp", as: "org/two" },
           { host: "openai", as: "org/two" },
         ],
         shadow: [{ host: "vllm", as: "org/three" }],
       },
+      { id: "also-one", served: [{ host: "vllm", as: "org/one" }] },
     ],
   });
   test.each<{ name: string; host: string; serves: string[] | null; missing: string[] }>([

@@ -6,8 +6,8 @@ import { periodAt } from "#src/jobs/schedule.ts";
 import { inferenceLogsInsert } from "#src/postgres/inference-logs.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { emptied, freshDatabase, type TestDatabase } from "#test/support/database.ts";
-import { eventWith } from "#test/support/events.ts";
-import { enter, leftBehind, manyEvents, NOW_MS, surroundingsOn } from "#test/support/jobs.ts";
+import { eventWith, hostLoadWith } from "#test/support/events.ts";
+import { enter, enterLoads, leftBehind, manyEvents, NOW_MS, surroundingsOn } from "#test/support/jobs.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -78,6 +78,9 @@ function percentile(values: readonly number[], share: number): number | null {
   return low === undefined || high === undefined ? null : low + (high - low) * (rank - Math.floor(rank));
 }
 
+/** What an hour does not have. */
+const NO_LOAD = { running: null, waiting: null, kv_usage: null, in_flight: null, in_line: null };
+
 /** `model_metrics` by hand. */
 function hoursOf(events: readonly InferenceEvent[]): Record<string, unknown>[] {
   const keyOf = (event: InferenceEvent) => ({
@@ -95,6 +98,8 @@ function hoursOf(events: readonly InferenceEvent[]): Record<string, unknown>[] {
     const workedMs = sumOf(worked, ({ hostMs }) => hostMs ?? 0);
     return {
       ...key,
+      ...NO_LOAD,
+      kind: "hour",
       requests: of.length,
       errors: of.filter(isError).length,
       error_rate: of.filter(isError).length / of.length,
@@ -145,6 +150,19 @@ test("days and hours are what came in, whatever comes when, and however often", 
     await rollUp();
     await expectTables([...seen]);
   }
+});
+
+test("what hosts had to do lies beside the hours and is no part of them", async () => {
+  const request = eventWith({ atMs: NOW_MS });
+  const loads = [hostLoadWith({ atMs: NOW_MS }), hostLoadWith({ atMs: NOW_MS + 60_000 })];
+  await enter(database, request);
+  await enterLoads(database, ...loads);
+  await rollUp();
+  await expectTables([request]);
+  const [sums] = await database.rows(
+    "SELECT sum(requests) AS requests, avg(error_rate) AS errors, count(in_flight) AS loads FROM model_metrics",
+  );
+  expect(sums).toEqual({ requests: 1, errors: 0, loads: loads.length });
 });
 
 test("twice is once", async () => {

@@ -49,8 +49,8 @@ describe("a row is its event", () => {
     },
     {
       name: "who admitted it, at which price",
-      changed: { admittedBy: "local", priceVersion: "2" },
-      row: { admitted_by: "local", price_version: "2" },
+      changed: { admittedBy: "local", placedBy: "local", priceVersion: "2" },
+      row: { admitted_by: "local", placed_by: "local", price_version: "2" },
     },
     {
       name: "what is not known",

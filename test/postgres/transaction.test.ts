@@ -114,6 +114,8 @@ describe("a row that is written stays as it was written", () => {
         "SELECT body FROM dead_letter",
         "SELECT comment FROM feedback",
         "SELECT host FROM host_state",
+        "SELECT in_flight FROM model_metrics",
+        "UPDATE model_metrics SET in_flight = 0",
         "SELECT add_to_usage_minute()",
         `INSERT INTO dead_letter (id, queue, message_id, body, reason, attempts, recorded_at)
           VALUES (gen_random_uuid(), '', '', '', '', 1, '2001-01-01')`,

@@ -1,5 +1,5 @@
 /** Ledger events for tests: a plausible one, changed where the test says so. */
-import type { FeedbackEvent, HostStateEvent, InferenceEvent } from "#src/usage/event.ts";
+import type { FeedbackEvent, HostLoadEvent, HostStateEvent, InferenceEvent } from "#src/usage/event.ts";
 
 /** A finished request with a fresh id. */
 export function eventWith(changed: Partial<InferenceEvent> = {}): InferenceEvent {
@@ -34,6 +34,7 @@ export function eventWith(changed: Partial<InferenceEvent> = {}): InferenceEvent
     attempts: 1,
     cache: "miss",
     admittedBy: "account",
+    placedBy: "fleet",
     costMicros: 2,
     priceVersion: "1",
     content: null,
@@ -70,6 +71,23 @@ export function hostStateWith(changed: Partial<HostStateEvent> = {}): HostStateE
     previous: "healthy",
     slots: 64,
     reason: "3 probes failed",
+    ...changed,
+  };
+}
+
+/** What a host had to do at one moment, with a fresh id. */
+export function hostLoadWith(changed: Partial<HostLoadEvent> = {}): HostLoadEvent {
+  return {
+    v: 1,
+    kind: "host_load",
+    id: crypto.randomUUID(),
+    atMs: 1_790_000_000_123,
+    host: "gpu",
+    running: 12,
+    waiting: 3,
+    kvUsage: 0.25,
+    inFlight: 14,
+    inLine: 2,
     ...changed,
   };
 }

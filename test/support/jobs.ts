@@ -2,11 +2,12 @@
 import type { Host } from "#src/catalog/schema.ts";
 import { DAY_MS } from "#src/jobs/calendar.ts";
 import type { Surroundings } from "#src/jobs/run.ts";
+import { hostLoadsInsert } from "#src/postgres/host-loads.ts";
 import { hostStatesInsert } from "#src/postgres/host-states.ts";
 import { inferenceLogsInsert } from "#src/postgres/inference-logs.ts";
 import { inSession, type Session } from "#src/postgres/session.ts";
 import { transact } from "#src/postgres/transaction.ts";
-import type { HostStateEvent, InferenceEvent } from "#src/usage/event.ts";
+import type { HostLoadEvent, HostStateEvent, InferenceEvent } from "#src/usage/event.ts";
 import type { TestDatabase } from "./database.ts";
 
 /** A Saturday, at nine in the morning. */
@@ -43,11 +44,15 @@ export async function enterStates(database: TestDatabase, ...events: HostStateEv
   await database.query((session) => transact(session, "causeway_writer", [hostStatesInsert(events)]));
 }
 
+export async function enterLoads(database: TestDatabase, ...events: HostLoadEvent[]): Promise<void> {
+  await database.query((session) => transact(session, "causeway_writer", [hostLoadsInsert(events)]));
+}
+
 /** What jobs make and let go of, without the times at which they did and what each run had to do for it. */
 export async function leftBehind(database: TestDatabase): Promise<Record<string, unknown>> {
   const tables: Record<string, string> = {
     days: `SELECT to_jsonb(d) - 'rolled_at' AS row FROM usage_day d ORDER BY 1`,
-    hours: `SELECT to_jsonb(m) AS row FROM model_metrics m ORDER BY 1`,
+    hours: `SELECT to_jsonb(m) AS row FROM model_metrics m WHERE kind = 'hour' ORDER BY 1`,
     reports: `SELECT to_jsonb(r) - 'created_at' AS row FROM reports r ORDER BY 1`,
     runs: `SELECT name, period_start, period_end, state FROM job_runs ORDER BY 1, 2`,
     content: `SELECT id, prompt, response, ip_address FROM inference_logs ORDER BY 1`,

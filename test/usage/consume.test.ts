@@ -5,7 +5,7 @@ import { inSession } from "#src/postgres/session.ts";
 import type { AuditEvent, InferenceEvent, UsageEvent } from "#src/usage/event.ts";
 import { auditWith } from "#test/support/audit-events.ts";
 import { deliver } from "#test/support/deliveries.ts";
-import { eventWith, feedbackWith, hostStateWith } from "#test/support/events.ts";
+import { eventWith, feedbackWith, hostLoadWith, hostStateWith } from "#test/support/events.ts";
 
 /** Nothing listens there. */
 const CLOSED_PORT = "postgres://nobody:nothing@127.0.0.1:1/none";
@@ -77,7 +77,9 @@ describe("every kind has its table", () => {
     ];
     const feedback = [feedbackWith(), feedbackWith({ satisfaction: null, comment: "too long" })];
     const hosts = [hostStateWith(), hostStateWith({ previous: null, reason: null })];
-    const all = [...inference, ...audit, ...feedback, ...hosts];
+    const host = crypto.randomUUID();
+    const loads = [hostLoadWith({ host }), hostLoadWith({ host, atMs: 1_790_000_060_123, running: null })];
+    const all = [...inference, ...audit, ...feedback, ...hosts, ...loads];
     for (let turn = 0; turn < 2; turn++) {
       expect((await deliver(messages(...all, ...all.toReversed()))).acked).toHaveLength(2 * all.length);
     }
@@ -85,6 +87,8 @@ describe("every kind has its table", () => {
     expect(await trail(audit)).toHaveLength(2);
     expect(await rowsIn("feedback", feedback)).toHaveLength(2);
     expect(await rowsIn("host_state", hosts)).toHaveLength(2);
+    const { rows } = await command(`SELECT running FROM model_metrics WHERE host = '${host}' ORDER BY "timestamp"`);
+    expect(rows).toEqual([{ running: 12 }, { running: null }]);
   });
 
   test("many at once with the same events in other orders hold nobody up", async () => {

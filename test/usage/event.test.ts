@@ -2,7 +2,7 @@ import { v4 as uuidv4, v7 as uuidv7 } from "uuid";
 import { describe, expect, test } from "vitest";
 import { inferenceEvent, usageEvent } from "#src/usage/event.ts";
 import { auditWith } from "#test/support/audit-events.ts";
-import { eventWith, feedbackWith, hostStateWith } from "#test/support/events.ts";
+import { eventWith, feedbackWith, hostLoadWith, hostStateWith } from "#test/support/events.ts";
 
 test("events of every kind survive the queue's serialisation unchanged", () => {
   const known = { tenant: "acme", traceId: "4bf92f3577b34da6a3ce929d0e0e4736", cachedTokens: 4, queueWaitMs: 3 };
@@ -11,13 +11,20 @@ test("events of every kind survive the queue's serialisation unchanged", () => {
   for (const event of [
     eventWith(),
     eventWith({ ...known, content }),
-    eventWith({ ...unknown, admittedBy: "local" }),
+    eventWith({ ...unknown, admittedBy: "local", placedBy: "local" }),
     auditWith(),
     feedbackWith(),
     feedbackWith({ satisfaction: null, accuracy: null, comment: "so so" }),
     hostStateWith({ previous: null, reason: null }),
+    hostLoadWith(),
+    hostLoadWith({ running: null, waiting: null, kvUsage: null }),
   ])
     expect(usageEvent.parse(JSON.parse(JSON.stringify(event)))).toEqual(event);
+});
+
+test("an event from before the fleet was asked was placed by it", () => {
+  const { placedBy: _, ...before } = eventWith({ placedBy: "local" });
+  expect(usageEvent.parse(before)).toMatchObject({ placedBy: "fleet" });
 });
 
 test("members it does not know are dropped, so that no content slips into the ledger", () => {
@@ -39,7 +46,7 @@ describe("an id that tells when it was minted", () => {
     { name: "a day before", id: uuidv7({ msecs: AT_MS - 86_400_000 }), taken: false },
     { name: "it does not tell", id: uuidv4(), taken: true },
   ])("$name", ({ id, taken }) => {
-    for (const event of [eventWith(), auditWith(), feedbackWith(), hostStateWith()]) {
+    for (const event of [eventWith(), auditWith(), feedbackWith(), hostStateWith(), hostLoadWith()]) {
       const parsed = usageEvent.safeParse({ ...event, id, atMs: AT_MS });
       expect(parsed.error?.issues.map((issue) => issue.path.join(".")) ?? []).toEqual(taken ? [] : ["id"]);
     }
@@ -55,6 +62,7 @@ describe("refused", () => {
     { name: "a later version", changed: { v: 2 }, path: "v" },
     { name: "another kind", changed: { kind: "chat" }, path: "kind" },
     { name: "admitted by somebody else", changed: { admittedBy: "nobody" }, path: "admittedBy" },
+    { name: "placed by somebody else", changed: { placedBy: "nobody" }, path: "placedBy" },
     { name: "a part from the cache below zero", changed: { cachedTokens: -1 }, path: "cachedTokens" },
     { name: "half a micro-dollar", changed: { costMicros: 0.5 }, path: "costMicros" },
     { name: "no account", changed: { account: undefined }, path: "account" },
@@ -87,6 +95,17 @@ describe("refused", () => {
     { name: "no state", changed: { state: undefined }, path: "state" },
   ])("a host's state: $name", ({ changed, path }) => {
     const parsed = usageEvent.safeParse({ ...hostStateWith(), ...changed });
+    expect(parsed.error?.issues.map((issue) => issue.path.join("."))).toEqual([path]);
+  });
+
+  test.each<{ name: string; changed: Record<string, unknown>; path: string }>([
+    { name: "less than none", changed: { running: -1 }, path: "running" },
+    { name: "not even that it is unknown", changed: { waiting: undefined }, path: "waiting" },
+    { name: "a cache that is over-full", changed: { kvUsage: 1.1 }, path: "kvUsage" },
+    { name: "in flight unknown", changed: { inFlight: null }, path: "inFlight" },
+    { name: "half a caller in line", changed: { inLine: 0.5 }, path: "inLine" },
+  ])("a host's load: $name", ({ changed, path }) => {
+    const parsed = usageEvent.safeParse({ ...hostLoadWith(), ...changed });
     expect(parsed.error?.issues.map((issue) => issue.path.join("."))).toEqual([path]);
   });
 });
