@@ -49,16 +49,21 @@ const LEDGER = `
   SELECT id, prompt, tokens_used, user_id, host(ip_address), "timestamp", cost_estimate, metadata, key_id, outcome
   FROM inference_logs ORDER BY id`;
 const TRAIL = "SELECT * FROM audit_log ORDER BY id";
-/** What a table looks like from outside: its columns, its indexes, who may do what. */
-const LOOKS = `
+/** What tables look like from outside: columns, indexes, who may do what; and which functions there are. */
+const looksOf = (...tables: string[]): string => {
+  const names = tables.map((table) => `'${table}'`).join(", ");
+  const classes = tables.map((table) => `'${table}'::regclass`).join(", ");
+  return `
   SELECT table_name || '.' || column_name || ' ' || data_type || is_nullable || coalesce(column_default, '') AS what
-  FROM information_schema.columns WHERE table_name IN ('inference_logs', 'audit_log')
-  UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename IN ('inference_logs', 'audit_log')
-  UNION ALL SELECT relname || relacl::text FROM pg_class WHERE relname IN ('inference_logs', 'audit_log')
+  FROM information_schema.columns WHERE table_name IN (${names})
+  UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename IN (${names})
+  UNION ALL SELECT relname || relacl::text FROM pg_class WHERE relname IN (${names})
   UNION ALL SELECT attrelid::regclass || '.' || attname || attacl::text FROM pg_attribute
-    WHERE attrelid IN ('inference_logs'::regclass, 'audit_log'::regclass) AND attacl IS NOT NULL
+    WHERE attrelid IN (${classes}) AND attacl IS NOT NULL
   UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
   ORDER BY 1`;
+};
+const LOOKS = looksOf("inference_logs", "audit_log");
 
 /** Rows of a ledger that is not cut: of this minute, of long ago, of a time to come. */
 const ROWS = `
@@ -132,6 +137,41 @@ describe("the ledger is cut by time and made whole again", () => {
   });
 });
 
+describe("the fleet's rows", () => {
+  const HOURS = `
+    INSERT INTO model_metrics ("timestamp", model, host, requests, errors, error_rate)
+    SELECT date_trunc('hour', now()) - n * interval '3 weeks', 'a-model', 'gpu', n, 0, 0 FROM generate_series(1, 5) AS n`;
+  /** At the very moments of the hours, and in months that have no partition yet. */
+  const MOMENTS = `
+    INSERT INTO model_metrics ("timestamp", kind, model, host, running, in_flight, in_line)
+    SELECT "timestamp", 'load', '', 'gpu', 1, 2, 3 FROM model_metrics
+    UNION ALL SELECT now() + n * interval '1 month', 'load', '', 'gpu', NULL, 0, 0 FROM generate_series(0, 6) AS n`;
+  const LOOKS_NOW = looksOf("model_metrics", "inference_logs");
+  const before = CUT.length - CUT.indexOf("0007_fleet");
+  const hours = () => query(`SELECT "timestamp", model, host, requests FROM model_metrics ORDER BY 1`);
+
+  it("come, and go with their migration; the hours stay", async () => {
+    await migrate(url);
+    await revert(url, before);
+    await query(HOURS);
+    const [looks, kept] = [await query(LOOKS_NOW), await hours()];
+    await migrate(url);
+    expect(await hours()).toEqual(kept);
+    await query(MOMENTS);
+    const ahead =
+      "ensure_partitions('model_metrics', 'month', now() - interval '6 months', now() + interval '6 months')";
+    await query(`SELECT ${ahead}`);
+    const [counts] = await query(
+      `SELECT count(*) AS rows, count(*) FILTER (WHERE kind = 'load') AS moments,
+        count(*) FILTER (WHERE tableoid = 'model_metrics_default'::regclass) AS outside FROM model_metrics`,
+    );
+    expect(counts).toEqual({ rows: "17", moments: "12", outside: "0" });
+    await revert(url, before);
+    expect(await hours()).toEqual(kept);
+    expect(await query(LOOKS_NOW)).toEqual(looks);
+  });
+});
+
 it("runs all migrations or none", async () => {
   await migrate(url);
   await revert(url, CUT.length);
@@ -188,9 +228,13 @@ describe("pgvector", () => {
     await revert(url, FROM_EMBEDDINGS);
     const plain = new URL(url);
     plain.username = plain.password = "plain";
-    await query(`GRANT ALL ON SCHEMA public TO plain; GRANT ALL ON ALL TABLES IN SCHEMA public TO plain;
-      GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO plain;
-      GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO plain`);
+    await query(`GRANT ALL ON SCHEMA public TO plain; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO plain;
+      GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO plain;
+      DO $$ DECLARE own regclass; BEGIN
+        FOR own IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') LOOP
+          EXECUTE format('ALTER TABLE %s OWNER TO plain', own);
+        END LOOP;
+      END $$`);
     await install({ schema: "public", trusted: false });
     expect((await migrate(plain.href)).lacks).toMatch(/pgvector is installed.*CREATE EXTENSION vector/);
   });
