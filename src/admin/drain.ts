@@ -1,6 +1,6 @@
 /** `POST /admin/fleet/{host}`: drains a host for maintenance, or takes it back. What is in flight there finishes. */
 import { z } from "zod";
-import { POOL } from "#src/fleet/watch.ts";
+import { counterOf, POOL } from "#src/fleet/watch.ts";
 import { readJson } from "#src/ingress/body.ts";
 import type { KnownCall } from "#src/ingress/call.ts";
 import { membersOf } from "#src/ingress/fields.ts";
@@ -29,6 +29,8 @@ export async function drainHost(call: KnownCall, parameter: string): Promise<Res
       recordAct(call, { ...act, outcome: "failed", detail: { code: problem.code } });
       throw problem;
     });
+  // The others hear of it within 2 s; whoever asked should find it done.
+  await counterOf(call.isolate.fleet, call.env, call.defer).report();
   recordAct(call, { ...act, outcome: "ok", detail: { in_flight: inFlight } });
   return Response.json({ host: host.id, draining: action === "drain", in_flight: inFlight });
 }

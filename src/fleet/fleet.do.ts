@@ -4,7 +4,7 @@
  * plainly free.
  */
 import { DurableObject } from "cloudflare:workers";
-import { type CatalogReading, readCatalog } from "#src/catalog/load.ts";
+import { type CatalogReading, keepLastGood, readCatalog, readLastGood } from "#src/catalog/load.ts";
 import type { Catalog, CatalogProblem } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import { reach } from "#src/upstream/reach.ts";
@@ -63,7 +63,9 @@ export class Fleet extends DurableObject<Env> {
   readonly #records: HostRecords;
   /** The last good one, which neither an outage of KV nor an invalid document replaces. */
   #catalog: Catalog | null = null;
-  #refused: readonly CatalogProblem[] = [];
+  #reading: CatalogReading | null = null;
+  /** The good document that KV keeps beside the one in force, for isolates that begin while that is invalid. */
+  #keptGood: string | null = null;
   #keysEpoch: number;
   readonly #outbox: FleetOutbox;
   readonly #loads: CatalogLoads;
@@ -158,7 +160,7 @@ export class Fleet extends DurableObject<Env> {
       hosts: Object.fromEntries(hosts),
       waiting: this.#pool.waiting(),
       decisions: this.#pool.decisions,
-      refused: this.#refused,
+      refused: this.#reading?.refused ?? [],
       nextProbeAtMs,
     };
   }
@@ -189,6 +191,7 @@ export class Fleet extends DurableObject<Env> {
     if (this.#catalog !== null) await this.#probeAll(this.#catalog);
     this.#pool.sweep(Date.now());
     this.#callTurns();
+    this.#keptGood = await keepLastGood(this.env.KV, reading, this.#keptGood);
     await this.#loads.note(reading, Date.now());
     await this.#outbox.send();
   }
@@ -200,10 +203,11 @@ export class Fleet extends DurableObject<Env> {
   }
 
   async #readCatalog(): Promise<CatalogReading> {
-    const reading = await readCatalog(this.env.KV);
+    const reading = await readCatalog(this.env.KV, this.#reading);
     if (!reading.reached) return reading;
-    this.#refused = reading.refused;
+    this.#reading = reading;
     if (reading.refused.length === 0) this.#catalog = reading.catalog;
+    this.#catalog ??= (await readLastGood(this.env.KV))?.catalog ?? null;
     return reading;
   }
 

@@ -19,6 +19,8 @@ const SPARE_PART = 4;
 const ASKS_WITHIN_MS = 6_000;
 /** For so long after an overload nobody's debt is forgiven: the next one may be the same. */
 const OWED_FOR_MS = 3_000;
+/** A host that is down or draining is out until its second good probe, or for as long as an operator wants. */
+const SHUT_FOR_MS = 20_000;
 const DECISIONS_KEPT = 100;
 
 export type TakeRequest = Omit<Waiter, "sinceMs"> & {
@@ -39,8 +41,11 @@ export type Answer =
   | { readonly kind: "waiting" }
   | {
       readonly kind: "refused";
-      /** `share`: the caller asks for more than its share; `full`: everybody would wait for longer than is borne. */
-      readonly because: "full" | "share";
+      /**
+       * `share`: the caller asks for more than its share; `full`: everybody would wait for longer than is borne; `out`: no
+       * host takes anything, which the asking isolate has not heard yet.
+       */
+      readonly because: "full" | "share" | "out";
       readonly retryAfterMs: number;
     };
 
@@ -76,6 +81,11 @@ export class Pool {
     const host = this.holdings.hostOf(request.id);
     if (host !== undefined) return { kind: "granted", host };
     const waiting = this.#waiting.get(request.id);
+    const outMs = this.#outMs(request.pairs, nowMs);
+    if (outMs !== null) {
+      if (waiting !== undefined) this.leave(request.id, nowMs);
+      return this.#refuse(request, "out", outMs, nowMs);
+    }
     if (waiting !== undefined) {
       waiting.heardAtMs = nowMs;
       return { kind: "waiting" };
@@ -190,7 +200,15 @@ export class Pool {
     return { kind: "waiting" };
   }
 
-  #refuse(request: TakeRequest, because: "full" | "share", waitMs: number, nowMs: number): Answer {
+  /** How long no host will take anything, as far as is known; null while one may. */
+  #outMs(pairs: readonly Pair[], nowMs: number): number | null {
+    const outMs = pairs.map(({ host, servedAs }) =>
+      this.#shut.has(host) ? SHUT_FOR_MS : this.signals.openForMs(host, servedAs, nowMs),
+    );
+    return outMs.every((ms) => ms > 0) ? Math.min(...outMs) : null;
+  }
+
+  #refuse(request: TakeRequest, because: "full" | "share" | "out", waitMs: number, nowMs: number): Answer {
     this.#record(request, null, `refused: ${because}, predicted wait ${Math.round(waitMs)} ms`, nowMs);
     return { kind: "refused", because, retryAfterMs: Math.max(1_000, Math.min(60_000, waitMs)) };
   }

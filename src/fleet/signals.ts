@@ -38,6 +38,12 @@ export class Signals {
     return signal === undefined || permit(signal.breaker, slots, nowMs).permitted;
   }
 
+  /** How long a breaker stays open from now on; 0 when it is not. */
+  openForMs(host: string, servedAs: string, nowMs: number): number {
+    const breaker = this.#pairs.get(pairKey(host, servedAs))?.breaker;
+    return breaker?.state === "open" ? Math.max(0, breaker.untilMs - nowMs) : 0;
+  }
+
   /** A call is made: of a half-open breaker it is a trial. */
   call(host: string, servedAs: string, slots: number, nowMs: number): void {
     const signal = this.#signal(host, servedAs);

@@ -43,7 +43,7 @@ export type Ticket = {
 
 export type Turn =
   | { readonly kind: "ticket"; readonly ticket: Ticket }
-  | { readonly kind: "refused"; readonly because: "full" | "share"; readonly retryAfterMs: number }
+  | { readonly kind: "refused"; readonly because: "full" | "share" | "out"; readonly retryAfterMs: number }
   | { readonly kind: "left" };
 
 export type Wish = Pick<

@@ -4,7 +4,8 @@
  * change from one question to the next. Pure: no state is kept of who belongs where.
  *
  * Callers are assigned by weighted rendezvous hashing (`rendezvous.ts`): each variant draws a number for the caller from a
- * hash, scaled by its split, and the lowest has the caller. A split that grows takes callers from the others and moves none between those.
+ * hash, scaled by its split, and the lowest has the caller. A split that grows takes callers from the others and moves
+ * none between those.
  */
 import { type Catalog, type Host, locationOf, type Model, type Served } from "#src/catalog/schema.ts";
 import { drawOf } from "./rendezvous.ts";

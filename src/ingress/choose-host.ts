@@ -93,6 +93,7 @@ function seated({ call }: Asking, ticket: Ticket, weighed: readonly Weighed[]): 
 /** Nobody has room for as long as the caller waits. */
 function turnedAway({ because, retryAfterMs }: Extract<Turn, { kind: "refused" }>): Problem {
   const retryAfterS = Math.max(1, Math.ceil(retryAfterMs / 1_000));
+  if (because === "out") return new Problem("no_healthy_host", { retryAfterS });
   if (because === "full") return new Problem("host_busy", { retryAfterS, cause: "the line is too long" });
   const message = `Every host is full, and you are asking for more than your share. Please try again in ${retryAfterS}s.`;
   return new Problem("rate_limit_exceeded", { type: "requests", message, retryAfterS, cause: "more than its share" });
