@@ -98,6 +98,11 @@ describe("every command of the README", () => {
       if (command.includes("/v1/chat")) expect(stdout).toMatch(/data: \[DONE\]\s*$/);
       else if (command.includes("/v1/usage")) expect(JSON.parse(stdout)).toMatchObject({ object: "list" });
       else if (command.includes("/admin/usage")) expect(stdout).toMatch(/^account,model,requests,/);
+      else if (command.includes("/admin/fleet/")) {
+        expect(JSON.parse(stdout)).toMatchObject({ host: "jetson", draining: true });
+        // Others use this stack too.
+        await run("bash", ["-c", elsewhere(command.replace('"drain"', '"undrain"'))], { cwd: root });
+      } else if (command.includes("/admin/fleet")) expect(JSON.parse(stdout).hosts).toHaveLength(6);
       else if (command.includes("/health")) expect(JSON.parse(stdout)).toHaveProperty("status");
       else expect(stdout).toContain("--catalog");
     }
@@ -105,7 +110,7 @@ describe("every command of the README", () => {
 });
 
 test("the catalog of the README is valid, alone and with all that may be added to it", () => {
-  expect(additions).toHaveLength(2);
+  expect(additions).toHaveLength(3);
   const whole = Object.assign(JSON.parse(catalog), ...additions.map((addition) => JSON.parse(addition)));
   for (const json of [JSON.parse(catalog), whole]) expect(parseCatalog(json)).toMatchObject({ kind: "valid" });
 });
