@@ -65,6 +65,7 @@ export function embed(machine: Machine, exchange: Exchange, ask: EmbedAsk): bool
     start: () => pace.ttftMs / 4,
     advance: (_tokens, nowMs) => {
       meters.promptTokens += promptTokens;
+      meters.computedPromptTokens += promptTokens;
       const body = JSON.stringify(ask.whole(promptTokens));
       const struck = fault !== null && replyStruck(res, ask.headers, body, fault, ask.errorBody);
       if (fault === null) reply(res, 200, ask.headers, body);

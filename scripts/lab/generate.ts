@@ -24,6 +24,7 @@ export function generate(machine: Machine, exchange: Exchange, ask: Ask, shape: 
 class Job implements Work, RunningJob {
   readonly number: number;
   readonly promptTokens: number;
+  readonly blocks: readonly number[];
   readonly maxTokens: number;
   readonly stream: boolean;
   readonly #machine: Machine;
@@ -52,6 +53,7 @@ class Job implements Work, RunningJob {
     const sum = (of: (look: (typeof looks)[number]) => number): number =>
       looks.reduce((total, look) => total + of(look), 0);
     this.promptTokens = sum((look) => look.promptTokens);
+    this.blocks = looks.flatMap((look) => look.blocks);
     this.#facts = {
       promptTokens: this.promptTokens,
       cachedTokens: sum((look) => look.cachedTokens),
@@ -145,6 +147,7 @@ class Job implements Work, RunningJob {
     meters.queued.observe((this.#startedAtMs - this.#acceptedAtMs) / 1000);
     meters.prefill.observe((nowMs - this.#startedAtMs) / 1000);
     meters.promptTokens += this.promptTokens;
+    meters.computedPromptTokens += this.promptTokens - this.#facts.cachedTokens;
     meters.promptMs += nowMs - this.#startedAtMs;
     this.#events?.push(this.#shape.opening(this.#choices, this.#facts), 0);
   }

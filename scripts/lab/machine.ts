@@ -31,6 +31,8 @@ export interface Machine {
 export interface RunningJob {
   readonly number: number;
   readonly promptTokens: number;
+  /** The prompts' whole blocks in the prefix cache, by name. */
+  readonly blocks: readonly number[];
   readonly maxTokens: number;
   readonly stream: boolean;
   slot(): number;

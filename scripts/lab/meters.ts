@@ -30,7 +30,10 @@ export class Histogram {
 }
 
 export class Meters {
+  /** As given, what the prefix cache held included: vLLM's count. */
   promptTokens = 0;
+  /** Those that had to be computed: llama.cpp's count. */
+  computedPromptTokens = 0;
   promptMs = 0;
   generatedTokens = 0;
   generatedMs = 0;

@@ -4,13 +4,15 @@ import { fold } from "./hash.ts";
 import { tokenize } from "./tokens.ts";
 
 /** vLLM's default block size. */
-const BLOCK_TOKENS = 16;
+export const BLOCK_TOKENS = 16;
 /** 64k tokens' worth of blocks, a plausible share of one GPU's memory. */
-const MOST_BLOCKS = 4096;
+export const MOST_BLOCKS = 4096;
 
 export interface PrefixLook {
   readonly promptTokens: number;
   readonly cachedTokens: number;
+  /** Names of its whole blocks: two prompts have those in common that they begin with. */
+  readonly blocks: readonly number[];
 }
 
 export class PrefixCache {
@@ -24,6 +26,7 @@ export class PrefixCache {
     const tokens = tokenize(prompt);
     let state = fold(0x811c9dc5, salt);
     let cachedTokens = 0;
+    const blocks: number[] = [];
     let unbroken = true;
     // A fully cached prompt still computes its last token, so the block that ends exactly there is not counted a hit.
     for (let end = BLOCK_TOKENS; end < tokens.length; end += BLOCK_TOKENS) {
@@ -31,6 +34,7 @@ export class PrefixCache {
       unbroken = this.#blocks.delete(state) && unbroken;
       if (unbroken) cachedTokens += BLOCK_TOKENS;
       this.#blocks.add(state);
+      blocks.push(state);
     }
     for (const oldest of this.#blocks) {
       if (this.#blocks.size <= MOST_BLOCKS) break;
@@ -38,11 +42,6 @@ export class PrefixCache {
     }
     this.queriedTokens += tokens.length;
     this.hitTokens += cachedTokens;
-    return { promptTokens: tokens.length, cachedTokens };
-  }
-
-  /** Share of the cache in use, 0 to 1: stands in for `kv_cache_usage_perc`. */
-  get fullness(): number {
-    return this.#blocks.size / MOST_BLOCKS;
+    return { promptTokens: tokens.length, cachedTokens, blocks };
   }
 }

@@ -44,8 +44,9 @@ export function props({ options, pace }: Machine): unknown {
   };
 }
 
-/** The body of /v1/models. */
+/** The body of /v1/models: one model, whatever names callers may use, told in OpenAI's words and in Ollama's. */
 export function modelList({ options, startedAtMs }: Machine): unknown {
+  const id = options.models[0] ?? "";
   const meta = {
     vocab_type: 2,
     n_vocab: 100_000,
@@ -54,14 +55,14 @@ export function modelList({ options, startedAtMs }: Machine): unknown {
     n_params: 8_030_261_312,
     size: 4_912_898_304,
   };
-  const data = options.models.map((id) => ({
-    id,
-    object: "model",
-    created: Math.floor(startedAtMs / 1000),
-    owned_by: "llamacpp",
-    meta,
-  }));
-  return { object: "list", data };
+  const created = Math.floor(startedAtMs / 1000);
+  return {
+    models: [
+      { name: id, model: id, modified_at: "", size: "", digest: "", type: "model", capabilities: ["completion"] },
+    ],
+    object: "list",
+    data: [{ id, object: "model", created, owned_by: "llamacpp", meta }],
+  };
 }
 
 /** The body of /metrics. */
@@ -69,7 +70,7 @@ export function llamacppMetrics({ meters, scheduler, jobs }: Machine): string {
   const out = new Exposition("llamacpp:", {}, false);
   const perSecond = (tokens: number, ms: number): number => (ms > 0 ? (1000 * tokens) / ms : 0);
   const decoding = [...jobs].reduce((sum, job) => sum + job.decoded(), 0);
-  const { promptTokens, promptMs, generatedTokens, generatedMs } = meters;
+  const { computedPromptTokens: promptTokens, promptMs, generatedTokens, generatedMs } = meters;
   out.single("counter", "prompt_tokens_total", "Number of prompt tokens processed.", promptTokens);
   out.single("counter", "prompt_seconds_total", "Prompt process time", promptMs / 1000);
   out.single("counter", "tokens_predicted_total", "Number of generation tokens processed.", generatedTokens);

@@ -1,13 +1,14 @@
 // GET /metrics of a vLLM server (v1 engine). Counters carry `_total`, as Python's client writes them.
 import { Exposition } from "../exposition.ts";
+import { kvUsage } from "../kv-usage.ts";
 import type { Machine } from "../machine.ts";
 
 /** The exposition; labels are `engine` and `model_name` of the first served name. */
-export function vllmMetrics({ meters, scheduler, prefixCache, options }: Machine): string {
+export function vllmMetrics({ meters, scheduler, prefixCache, options, jobs }: Machine): string {
   const out = new Exposition("vllm:", { engine: "0", model_name: options.models[0] ?? "" }, true);
   out.single("gauge", "num_requests_running", "Number of requests in model execution batches.", scheduler.running);
   out.single("gauge", "num_requests_waiting", "Number of requests waiting to be processed.", scheduler.waiting);
-  out.single("gauge", "kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", prefixCache.fullness);
+  out.single("gauge", "kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", kvUsage(jobs));
   out.single(
     "counter",
     "prefix_cache_queries_total",

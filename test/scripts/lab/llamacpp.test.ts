@@ -182,6 +182,12 @@ describe("state", () => {
     expect((await ask(host, "/v1/models")).json.data).toMatchObject([{ id: "llama-q4", meta: { n_ctx_train: 4096 } }]);
   });
 
+  test("one server lists one model, whatever names it goes by", async () => {
+    const host = await hostFor({ ...jetson, models: ["llama-q4", "another name"] });
+    expect((await ask(host, "/v1/models")).json).toMatchObject({ data: [{ id: "llama-q4" }], models: [{}] });
+    expect((await ask(host, "/v1/completions", { model: "another name", prompt: "x" })).status).toBe(200);
+  });
+
   test("the key guards all but health", async () => {
     const host = await hostFor({ ...jetson, apiKey: "k" });
     for (const path of ["/v1/models", "/slots", "/props", "/metrics"])

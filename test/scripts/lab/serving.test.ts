@@ -1,6 +1,7 @@
 // Slots, the line before them, callers who leave, pace, and what the host writes down of it all.
 import { describe, expect, test } from "vitest";
 import type { LabHost } from "#scripts/lab/host.ts";
+import { loadOf } from "#src/fleet/load.ts";
 import { answerOf, ask, askRaw, chatBody, chunksOf, hostFor, truthOf, until } from "./asking.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -217,6 +218,67 @@ describe("metrics", () => {
     expect(salted.prompt_tokens_details).toBeNull();
     expect(await metric(host, "vllm:prefix_cache_queries_total")).toBe(3 * first.prompt_tokens);
     expect(await metric(host, "vllm:prefix_cache_hits_total")).toBe(again.prompt_tokens_details.cached_tokens);
+  });
+
+  test.each([
+    { engine: "vllm", counter: "vllm:prompt_tokens_total", counts: "given" },
+    { engine: "llamacpp", counter: "llamacpp:prompt_tokens_total", counts: "computed" },
+  ] as const)("$engine counts the prompt tokens that were $counts", async ({ engine, counter, counts }) => {
+    const host = await hostFor({ engine });
+    const body = chatBody("a long shared beginning ".repeat(20));
+    const { usage: first } = (await ask(host, CHAT, body)).json;
+    const { usage: again } = (await ask(host, CHAT, body)).json;
+    const cached = again.prompt_tokens_details.cached_tokens;
+    expect(cached).toBeGreaterThan(48);
+    const given = first.prompt_tokens + again.prompt_tokens;
+    expect(await metric(host, counter)).toBe(counts === "given" ? given : given - cached);
+  });
+
+  test("the KV cache is used by what runs, and by nothing that only lies in it", async () => {
+    const host = await hostFor({ slots: 3, tokensPerSecond: 20 });
+    const block = 1 / 4096;
+    const used = async () => (await metric(host, "vllm:kv_cache_usage_perc")) / block;
+    const running = () => metric(host, "vllm:num_requests_running");
+    await ask(host, CHAT, chatBody("warm ".repeat(400), { max_tokens: 1 }));
+    expect(await used()).toBe(0);
+    const leave = new AbortController();
+    const { signal } = leave;
+    const going: Promise<void>[] = [];
+    const start = (text: string): void => {
+      const body = chatBody(text, { ignore_eos: true, max_tokens: 1_000 });
+      going.push(expect(ask(host, CHAT, body, { signal })).rejects.toThrow());
+    };
+    // Two that have nothing in common, a hundred blocks each; what they make takes a block in almost a second.
+    start("one ".repeat(1_600));
+    start("two ".repeat(1_600));
+    await until(running, (now) => now === 2);
+    expect(await used()).toBeGreaterThan(200);
+    expect(await used()).toBeLessThan(290);
+    // One that begins as another does shares its blocks, and one that waits holds none.
+    start("two ".repeat(1_600));
+    start("three ".repeat(1_600));
+    await until(running, (now) => now === 3);
+    expect(await used()).toBeLessThan(290);
+    leave.abort();
+    await Promise.all(going);
+    await until(used, (now) => now === 0);
+  });
+
+  test.each([
+    { engine: "vllm", load: { running: 1, waiting: 1, kvUsage: expect.any(Number) } },
+    { engine: "llamacpp", load: { running: 1, waiting: 1, kvUsage: null } },
+  ] as const)("$engine: what the gateway's probe reads of it is so", async ({ engine, load }) => {
+    const host = await hostFor({ engine, slots: 1, tokensPerSecond: 50 });
+    const read = async () => loadOf(engine, (await ask(host, "/metrics")).text);
+    const idle = { running: 0, waiting: 0, kvUsage: engine === "vllm" ? 0 : null };
+    expect(await read()).toEqual(idle);
+    const leave = new AbortController();
+    const { signal } = leave;
+    const going = [1, 2].map(() => expect(ask(host, CHAT, long(), { signal })).rejects.toThrow());
+    expect(await until(read, ({ waiting }) => waiting === 1)).toEqual(load);
+    leave.abort();
+    await Promise.all(going);
+    expect(await until(read, ({ running }) => running === 0)).toEqual(idle);
   });
 });
 
