@@ -83,6 +83,8 @@ export class Fleet extends DurableObject<Env> {
     this.#loads = new CatalogLoads(sql, this.#outbox);
     this.#told = new HostStates(sql, this.#outbox);
     this.#samples = new LoadSamples(sql, this.#outbox);
+    // What was shut when this object was evicted is shut now, and not only from the next round of probes on.
+    this.#shut();
   }
 
   /** Hears what an isolate holds and has seen, and tells it what is known. The first call of a pool's life starts the probes. */
