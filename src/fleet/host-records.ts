@@ -54,7 +54,10 @@ export class HostRecords {
 
   /** The name that a host is to generate one token with now; null when none is due. */
   canaryDue({ models }: Catalog, { id, canary }: Host, nowMs: number): string | null {
-    if (canary === undefined || nowMs - (this.#canaryAtMs.get(id) ?? 0) < canary.everyS * 1_000) return null;
+    if (canary === undefined) return null;
+    // After a failure each probe has to prove itself: a hung engine calls itself healthy between two canaries.
+    const isSuspect = this.health(id).lastResult === "failed";
+    if (!isSuspect && nowMs - (this.#canaryAtMs.get(id) ?? 0) < canary.everyS * 1_000) return null;
     const served = models
       .filter(({ kind }) => kind === "generation")
       .flatMap((model) => model.served)
