@@ -13,6 +13,8 @@ beforeEach(() => {
   queue.down = false;
   vi.spyOn(globalThis, "fetch").mockResolvedValue(new Response());
   vi.spyOn(console, "error").mockReturnValue();
+  // Hosts are asked at once.
+  vi.spyOn(Math, "random").mockReturnValue(0);
 });
 afterEach(async () => {
   vi.restoreAllMocks();

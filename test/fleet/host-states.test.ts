@@ -103,6 +103,8 @@ describe("the pool", () => {
     queue.down = false;
     answering.clear();
     vi.spyOn(console, "error").mockReturnValue();
+    // Hosts are asked at once.
+    vi.spyOn(Math, "random").mockReturnValue(0);
     vi.spyOn(globalThis, "fetch").mockImplementation(async (input) => {
       const { hostname } = new URL(input instanceof Request ? input.url : String(input));
       if (!answering.has(hostname)) throw new TypeError("Network connection lost.");
