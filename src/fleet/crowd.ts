@@ -6,13 +6,17 @@
  * more than is served. Those below it are not touched. The clock is an argument.
  */
 
-/** The half-life of what is known of demands. */
-const HALF_LIFE_MS = 2_000;
+/** The half-life of what is known of the demand of all: an overload is to be seen within a second. */
+const HALF_LIFE_MS = 1_000;
+/** Of one caller's demand, which comes in few requests: to be known well rather than soon. */
+const CALLER_HALF_LIFE_MS = 4_000;
 /** Demand that is let through beyond what is served, so that no slot waits for somebody to ask. */
 const HEADROOM = 1.1;
 const RECKONED_EVERY_MS = 250;
 /** Who has not asked for this long asks no more. */
 const FORGOTTEN_AFTER_MS = 30_000;
+/** So many times what is served is no burst any more that a line will swallow. */
+const TOO_MUCH = 1.5;
 /** A line that has not been empty for this long stands (CoDel's interval: 100 ms to 1 s; Nichols and Jacobson, 2012). */
 const STANDS_AFTER_MS = 500;
 
@@ -64,7 +68,7 @@ export class Crowd {
    * @returns whether more is asked for than that, and has been for long enough that a line stands
    */
   asks({ account, share, weight }: Ask, servedPerMs: number | null, nowMs: number): boolean {
-    const kept = keptAfter(nowMs - this.#askedAtMs);
+    const kept = keptAfter(nowMs - this.#askedAtMs, HALF_LIFE_MS);
     this.#requests = this.#requests * kept + 1;
     this.#asked = this.#asked * kept + weight;
     this.#askedAtMs = nowMs;
@@ -73,14 +77,14 @@ export class Crowd {
     const earned = Number.isFinite(this.#rate) ? this.#rate * elapsedMs : Number.POSITIVE_INFINITY;
     this.#demands.set(account, {
       share,
-      asked: before.asked * keptAfter(elapsedMs) + weight / share,
+      asked: before.asked * keptAfter(elapsedMs, CALLER_HALF_LIFE_MS) + weight / share,
       // Three requests' worth is saved up, no more.
       credit: Math.min((3 * weight) / share, before.credit + earned),
       atMs: nowMs,
     });
-    const isTooMuch = servedPerMs !== null && perMs(this.#requests) > servedPerMs;
     const stands = this.#standsSinceMs !== null && nowMs - this.#standsSinceMs >= STANDS_AFTER_MS;
-    this.#isOverloaded = isTooMuch && (this.#isOverloaded || stands);
+    const begins = stands && this.#exceeds(TOO_MUCH, servedPerMs);
+    this.#isOverloaded = begins || (this.#isOverloaded && this.#exceeds(1, servedPerMs));
     if (!this.#isOverloaded) this.#rate = Number.POSITIVE_INFINITY;
     else if (nowMs - this.#reckonedAtMs >= RECKONED_EVERY_MS) this.#reckon(servedPerMs ?? 0, nowMs);
     return this.#isOverloaded;
@@ -98,13 +102,19 @@ export class Crowd {
     if (demand !== undefined) demand.credit -= weight / share;
   }
 
+  /** Whether more is asked for than so many times what is served. */
+  #exceeds(times: number, servedPerMs: number | null): boolean {
+    return servedPerMs !== null && perMs(this.#requests, HALF_LIFE_MS) > times * servedPerMs;
+  }
+
   /** Fills up from the smallest demand to the rate at which the larger ones are cut. */
   #reckon(servedPerMs: number, nowMs: number): void {
     this.#reckonedAtMs = nowMs;
     const demands: { readonly rate: number; readonly share: number }[] = [];
     for (const [account, { share, asked, atMs }] of this.#demands) {
       if (nowMs - atMs >= FORGOTTEN_AFTER_MS) this.#demands.delete(account);
-      else demands.push({ rate: perMs(asked * keptAfter(nowMs - atMs)), share });
+      else
+        demands.push({ rate: perMs(asked * keptAfter(nowMs - atMs, CALLER_HALF_LIFE_MS), CALLER_HALF_LIFE_MS), share });
     }
     demands.sort((a, b) => a.rate - b.rate);
     let left = (HEADROOM * servedPerMs * this.#asked) / this.#requests;
@@ -121,11 +131,11 @@ export class Crowd {
   }
 }
 
-function keptAfter(elapsedMs: number): number {
-  return 0.5 ** (Math.max(0, elapsedMs) / HALF_LIFE_MS);
+function keptAfter(elapsedMs: number, halfLifeMs: number): number {
+  return 0.5 ** (Math.max(0, elapsedMs) / halfLifeMs);
 }
 
 /** The rate that a decayed sum stands for: a steady rate adds up to rate x half-life / ln 2. */
-function perMs(sum: number): number {
-  return (sum * Math.LN2) / HALF_LIFE_MS;
+function perMs(sum: number, halfLifeMs: number): number {
+  return (sum * Math.LN2) / halfLifeMs;
 }

@@ -2,9 +2,11 @@ import OpenAI from "openai";
 import { afterEach, describe, expect, test } from "vitest";
 import { ask, clearFaults, clientOf, rowOf, setFault, truthOf } from "./world.ts";
 
-/** A model with one host, so that nothing hides its failure. */
+/** Models with one host each, so that nothing hides its failure; several, so that no breaker opens. */
 const HOST = "cpu-hermes";
 const MODEL = "hermes-2";
+const [STREAM_HOST, STREAM_MODEL] = ["cpu-openchat", "openchat-3.5"];
+const [WHOLE_HOST, WHOLE_MODEL] = ["cpu-mixtral", "mixtral-8x7b"];
 const TOKENS = 12;
 
 const body = (stream: boolean, about: string, model = MODEL) =>
@@ -17,7 +19,7 @@ const body = (stream: boolean, about: string, model = MODEL) =>
 const post = (stream: boolean, about: string, model = MODEL) =>
   ask("/v1/chat/completions", { method: "POST", as: "enterprise", body: body(stream, about, model) });
 
-afterEach(() => Promise.all([clearFaults(HOST), clearFaults("gpu"), clearFaults("cpu-phi3")]));
+afterEach(() => Promise.all([HOST, STREAM_HOST, WHOLE_HOST, "gpu", "cpu-phi3"].map((host) => clearFaults(host))));
 
 describe("a host that fails before its answer begins", () => {
   test.each(
@@ -71,8 +73,8 @@ describe("a host that fails in the middle of a stream: one error event, no [DONE
     { kind: "giant-event", afterTokens: 4 },
     { kind: "error-event", afterTokens: 4 },
   ])("$kind after $afterTokens", async (fault) => {
-    await setFault(HOST, { ...fault, times: 1 });
-    const response = await post(true, `${fault.kind} ${fault.afterTokens}`);
+    await setFault(STREAM_HOST, { ...fault, times: 1 });
+    const response = await post(true, `${fault.kind} ${fault.afterTokens}`, STREAM_MODEL);
     expect(response.status).toBe(200);
     const events = (await response.text()).split("\n\n").filter((event) => event.startsWith("data: "));
     expect(events).not.toContain("data: [DONE]");
@@ -82,15 +84,15 @@ describe("a host that fails in the middle of a stream: one error event, no [DONE
 
     const requestId = response.headers.get("x-request-id") ?? "";
     const row = await rowOf(requestId);
-    const truth = await truthOf(HOST, requestId);
-    expect(row).toMatchObject({ outcome: "upstream_error", host: HOST, prompt_tokens: truth?.promptTokens });
+    const truth = await truthOf(STREAM_HOST, requestId);
+    expect(row).toMatchObject({ outcome: "upstream_error", host: STREAM_HOST, prompt_tokens: truth?.promptTokens });
     expect(row.completion_tokens).toBe(fault.afterTokens);
   });
 
   test("the official client throws, after the text that came", async () => {
-    await setFault(HOST, { kind: "cut-inside", afterTokens: 4, times: 1 });
+    await setFault(STREAM_HOST, { kind: "cut-inside", afterTokens: 4, times: 1 });
     const stream = await clientOf("enterprise").chat.completions.create({
-      model: MODEL,
+      model: STREAM_MODEL,
       stream: true,
       messages: [{ role: "user", content: `client ${TOKENS} [[tokens=${TOKENS}]]` }],
     });
@@ -104,8 +106,8 @@ describe("a host that fails in the middle of a stream: one error event, no [DONE
 });
 
 test("a host that breaks off a whole answer is a clear error", async () => {
-  await setFault(HOST, { kind: "cut-after", afterTokens: 4, times: 1 });
-  const response = await post(false, "whole");
+  await setFault(WHOLE_HOST, { kind: "cut-after", afterTokens: 4, times: 1 });
+  const response = await post(false, "whole", WHOLE_MODEL);
   expect(response.status).toBe(502);
   expect(await response.json()).toMatchObject({ error: { code: "upstream_error" } });
 });
