@@ -14,6 +14,8 @@ const RIGHT = 150;
 const FLOW = { top: 56, height: 150 };
 const WAITS = { top: 240, height: 80 };
 const PANEL_HEIGHT = 376;
+/** Of the text below, on average. */
+const CHARACTER_WIDTH = 7;
 
 /** Told apart also by those who see red and green as one (Okabe and Ito), then repeated paler. */
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442", "#7a5195", "#8c8c8c"];
@@ -148,12 +150,15 @@ function axes(series: Series, frame: Frame, unit: string): string {
   );
 }
 
-/** What was done, from the top of the flow to the foot of the waits. */
+/** What was done, from the top of the flow to the foot of the waits; in words where the next mark leaves room for them. */
 function marks(series: Series, done: readonly Mark[]): string {
   return done
-    .map(({ atMs, what }) => {
+    .map(({ atMs, what }, at) => {
       const x = timeX(series, atMs);
-      return line([x, FLOW.top - 4], [x, WAITS.top + WAITS.height], "mark") + words(x + 3, FLOW.top - 8, what);
+      const next = done[at + 1];
+      const room = (next === undefined ? WIDTH - RIGHT / 2 : timeX(series, next.atMs)) - x;
+      const label = room > what.length * CHARACTER_WIDTH ? words(x + 3, FLOW.top - 8, what) : "";
+      return line([x, FLOW.top - 4], [x, WAITS.top + WAITS.height], "mark") + label;
     })
     .join("\n");
 }
