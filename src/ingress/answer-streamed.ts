@@ -22,6 +22,14 @@ import { settleBehind } from "./settle.ts";
 /** A silent host commits the stream after one heartbeat, so that a caller who has left is noticed from then on. */
 const COMMIT_AFTER_MS = HEARTBEAT_MS;
 
+/** What has come of a question before its response is on its way. */
+type Opening = {
+  /** From then on the relay tells how it ends. */
+  isCommitted: boolean;
+  refusal: Problem | null;
+  by: Seat | null;
+};
+
 /** Answers with an event stream. */
 export async function answerStreamed(asking: Asking): Promise<Response> {
   const { call, model, lease, headers } = asking;
@@ -32,8 +40,16 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   const { firstToken, betweenTokens, total } = model.deadlines;
   const asked = askHosts<Source>(asking, openStream, firstToken, exchange.signal);
   lease.hold(progressOf(asking, asked));
-  const early = await before(COMMIT_AFTER_MS, asked);
-  if (early !== null && early.kind !== "answered") throw unanswered(asking, early);
+  const opening: Opening = { isCommitted: false, refusal: null, by: null };
+  // Anchored from the start: a caller who leaves while it waits in line must be settled, and takes down what is not.
+  const opened = asked.then((result) => {
+    if (result.kind === "answered") opening.by = result.by;
+    else if (!opening.isCommitted) opening.refusal = unanswered(asking, result);
+  });
+  call.defer(opened);
+  await before(COMMIT_AFTER_MS, opened);
+  if (opening.refusal !== null) throw opening.refusal;
+  opening.isCommitted = true;
 
   const relayed = relay(asked.then(sourceOf), {
     deadlines: { betweenTokensMs: betweenTokens, totalMs: total },
@@ -43,7 +59,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   const { body, ended: end, firstContentAtMs } = relayed;
   // From here on the relay knows the right moment to hang up.
   leave = relayed.leave;
-  // Anchored before the response is returned: at a disconnect the platform tears down what is not.
+  // Anchored as well, before the response is returned.
   call.defer(
     end.then(async (how) => {
       const result = await asked;
@@ -59,11 +75,10 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
     await body.cancel();
     throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
   }
-  const by = early?.kind === "answered" ? early.by : null;
   return new Response(body, {
     headers: {
       ...headers,
-      ...provenance(asking, by),
+      ...provenance(asking, opening.by),
       "content-type": "text/event-stream; charset=utf-8",
       "x-accel-buffering": "no",
     },
