@@ -13,6 +13,8 @@ const CALLER_HALF_LIFE_MS = 4_000;
 /** Demand that is let through beyond what is served, so that no slot waits for somebody to ask. */
 const HEADROOM = 1.1;
 const RECKONED_EVERY_MS = 250;
+/** One whom nobody came before for two half-lives is never too much, however slow the host. */
+const ALONE = 1.25;
 /** Who has not asked for this long asks no more. */
 const FORGOTTEN_AFTER_MS = 30_000;
 /** So many times what is served is no burst any more that a line will swallow. */
@@ -104,7 +106,8 @@ export class Crowd {
 
   /** Whether more is asked for than so many times what is served. */
   #exceeds(times: number, servedPerMs: number | null): boolean {
-    return servedPerMs !== null && perMs(this.#requests, HALF_LIFE_MS) > times * servedPerMs;
+    if (servedPerMs === null || this.#requests < ALONE) return false;
+    return perMs(this.#requests, HALF_LIFE_MS) > times * servedPerMs;
   }
 
   /** Fills up from the smallest demand to the rate at which the larger ones are cut. */
