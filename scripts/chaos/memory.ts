@@ -1,4 +1,8 @@
-/** What the Worker's runtime occupies: the resident memory of the workerd processes of a group, once a second. */
+/**
+ * What the Worker's runtime occupies: its resident memory, once a second. `wrangler dev` runs two workerd processes: the
+ * Worker's, which has an inspector, and a front that keeps some 60 kB of every request also before a Worker that does
+ * nothing (measured with 4.156.2: 86 MB, and 391 MB 5,000 requests later). The front is not weighed: nobody deploys it.
+ */
 import { readFileSync } from "node:fs";
 import { membersOf } from "#scripts/stack/process-table.ts";
 import { quantile } from "./statistics.ts";
@@ -22,8 +26,9 @@ function residentBytes(group: number): number | null {
   let kib = 0;
   for (const pid of membersOf(group)) {
     try {
+      const isWorkers = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--inspector-addr");
       const status = readFileSync(`/proc/${pid}/status`, "utf8");
-      if (/^Name:\s+workerd$/m.test(status)) kib += Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
+      if (isWorkers && /^Name:\s+workerd$/m.test(status)) kib += Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
     } catch {
       // It has ended since, or this is no Linux.
     }
