@@ -103,8 +103,9 @@ async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
   // Who leaves gets out of the line at once, and the question under way is answered.
   left.addEventListener("abort", () => counter.defer(forget(counter, wish.id)), { once: true });
   for (let polls = 0; ; polls++) {
-    const pollMs = polls === 0 ? FIRST_POLL_MS : POLL_MS;
     const waitedMs = now() - sinceMs;
+    // Nobody is kept for longer than it bears to wait.
+    const pollMs = Math.min(polls === 0 ? FIRST_POLL_MS : POLL_MS, Math.max(0, wish.maxWaitMs - waitedMs));
     if (left.aborted) return { kind: "left" };
     const answer = await within(pollMs + GRACE_MS, connect().take(request, pollMs));
     if (answer.kind === "unknown") {
