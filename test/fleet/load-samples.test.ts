@@ -1,10 +1,12 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { CATALOG_KEY } from "#src/catalog/load.ts";
 import { UNKNOWN_LOAD } from "#src/fleet/load.ts";
 import { type LoadSample, LoadSamples } from "#src/fleet/load-samples.ts";
 import { FleetOutbox } from "#src/fleet/outbox.ts";
-import { type UsageEvent, usageEvent } from "#src/usage/event.ts";
+import { type UsageEvent, type UsageMessage, usageEvent } from "#src/usage/event.ts";
+import { catalogOf } from "#test/catalog/catalog-of.ts";
 
 /** The start of a minute. */
 const NOW_MS = 1_790_000_040_000;
@@ -16,14 +18,17 @@ const GPU: LoadSample = {
 const JETSON: LoadSample = { host: "jetson", load: UNKNOWN_LOAD, inFlight: 0, waiting: 0 };
 
 /** What is told by notes at these times; a null is a restart. */
-async function toldBy(timesMs: readonly (number | null)[], samples = [GPU, JETSON]): Promise<UsageEvent[]> {
+async function toldBy(
+  timesMs: readonly (number | null)[],
+  samplesAt: (atMs: number) => readonly LoadSample[] = () => [GPU, JETSON],
+): Promise<UsageEvent[]> {
   const fleet = env.FLEET.getByName(crypto.randomUUID());
   return runInDurableObject(fleet, (_, { storage: { sql } }) => {
     const fresh = () => new LoadSamples(sql, new FleetOutbox(sql, { sendBatch: () => Promise.reject() }));
     let notes = fresh();
     for (const atMs of timesMs) {
       if (atMs === null) notes = fresh();
-      else notes.note(samples, atMs);
+      else notes.note(samplesAt(atMs), atMs);
     }
     const rows = sql.exec<{ event: string }>("SELECT event FROM unsent ORDER BY rowid").toArray();
     return rows.map(({ event }) => usageEvent.parse(JSON.parse(event)));
@@ -62,5 +67,33 @@ test.each<{ name: string; timesMs: (number | null)[]; told: number[] }>([
 });
 
 test("a pool that has no hosts yet has not told", async () => {
-  expect(await toldBy([NOW_MS], [])).toEqual([]);
+  const events = await toldBy([NOW_MS, NOW_MS + 10_000], (atMs) => (atMs === NOW_MS ? [] : [GPU]));
+  expect(events).toMatchObject([{ host: "gpu", atMs: NOW_MS + 10_000 }]);
+});
+
+test("a round of the pool's probes sends what its hosts say", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0);
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input) => {
+    const { pathname } = new URL(input instanceof Request ? input.url : String(input));
+    return new Response(pathname === "/metrics" ? "vllm:num_requests_running 5\nvllm:kv_cache_usage_perc 0.5\n" : null);
+  });
+  await env.KV.put(CATALOG_KEY, JSON.stringify(catalogOf()));
+  const sent: UsageEvent[] = [];
+  const fleet = env.FLEET.getByName(crypto.randomUUID());
+  await runInDurableObject(fleet, async (instance) => {
+    const { USAGE } = Reflect.get(instance, "env") as typeof env;
+    vi.spyOn(USAGE, "sendBatch").mockImplementation((batch) => {
+      for (const { body } of structuredClone(batch) as { body: UsageMessage }[])
+        sent.push(usageEvent.parse(body.event));
+      return Promise.resolve({}) as ReturnType<typeof USAGE.sendBatch>;
+    });
+    await instance.alarm();
+    await instance.alarm();
+  });
+  vi.restoreAllMocks();
+  await env.KV.delete(CATALOG_KEY);
+  const loads = sent.filter(({ kind }) => kind === "host_load");
+  // Two rounds may lie in two minutes.
+  expect(loads.length).toBeLessThanOrEqual(2);
+  expect(loads[0]).toMatchObject({ host: "gpu", running: 5, waiting: null, kvUsage: 0.5, inFlight: 0, inLine: 0 });
 });

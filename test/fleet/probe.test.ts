@@ -129,6 +129,13 @@ describe("what it finds besides", () => {
       asked: ["/health", "/metrics", "/slots", "/props", "/v1/models"],
     },
     {
+      name: "llama.cpp whose metrics do not tell what runs",
+      host: LLAMA,
+      answers: { "/metrics": ok("llamacpp:requests_deferred 2"), "/slots": ok(SLOTS) },
+      found: { load: { running: 2, waiting: 2, kvUsage: null } },
+      asked: ["/health", "/metrics", "/slots", "/props", "/v1/models"],
+    },
+    {
       name: "native llama.cpp has no list of names",
       host: NATIVE,
       answers: { "/metrics": ok(PROCESSING), "/props": ok({ total_slots: 1 }), "/v1/models": listOf("m") },
@@ -150,7 +157,9 @@ describe("what it finds besides", () => {
     },
     {
       name: "metrics that go on for ever count as far as they were read, without the line that is cut",
-      answers: { "/metrics": () => new Response(endless(RUNNING.replace("waiting", "swapped"))) },
+      answers: {
+        "/metrics": () => new Response(endless(`${RUNNING.replace("waiting", "swapped")}vllm:num_requests_waiting `)),
+      },
       found: { load: { running: 3, waiting: null, kvUsage: null } },
       asked: ["/health", "/metrics", "/v1/models"],
     },
@@ -165,6 +174,20 @@ describe("what it finds besides", () => {
     expect(found).toMatchObject({ result: "healthy", reason: null, ...expected });
     expect(paths(asked)).toEqual(order);
     expect(asked.every(({ init }) => init.method === "GET" && init.signal instanceof AbortSignal)).toBe(true);
+  });
+
+  test("what takes too long leaves no time for the rest", async () => {
+    let nowMs = 1_790_000_000_000;
+    vi.spyOn(Date, "now").mockImplementation(() => nowMs);
+    const wait = scheduler.wait.bind(scheduler);
+    vi.spyOn(scheduler, "wait").mockImplementation(async (ms, options) => {
+      await wait(20, options);
+      nowMs += ms;
+    });
+    const { found, asked } = await probed({ "/health": ok(), "/metrics": hangs, "/props": ok({ total_slots: 2 }) });
+    vi.restoreAllMocks();
+    expect(found).toMatchObject({ result: "healthy", load: UNKNOWN_LOAD });
+    expect(paths(asked)).toEqual(["/health", "/metrics"]);
   });
 
   test("one question at a time", async () => {
@@ -187,7 +210,7 @@ function endless(beginning: string): ReadableStream<Uint8Array> {
   let isFirst = true;
   return new ReadableStream({
     pull(controller) {
-      controller.enqueue(text.encode(isFirst ? beginning : "vllm:num_requests_waiting 1".repeat(1_000)));
+      controller.enqueue(text.encode(isFirst ? beginning : "0".repeat(10_000)));
       isFirst = false;
     },
   });
