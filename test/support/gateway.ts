@@ -62,6 +62,8 @@ export type Asked = {
   readonly as?: Record<string, unknown> | null;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
+  /** Aborted when the caller leaves. */
+  readonly signal?: AbortSignal;
 };
 
 /** Puts the catalog in force and takes over `fetch`, until mocks are restored. */
@@ -76,15 +78,16 @@ export async function startGateway(catalog: object = CATALOG, host: Host = answe
     asked.push(url);
     return Promise.resolve(host(JSON.parse(String(init?.body))));
   });
-  const ask = async (path: string, { method, as = {}, body, headers = {} }: Asked = {}): Promise<Response> => {
+  const ask = async (path: string, { method, as = {}, body, headers = {}, signal }: Asked = {}): Promise<Response> => {
     const sent = new Headers(headers);
     if (as !== null && !sent.has("authorization")) {
       sent.set("authorization", `Bearer ${await issuer.sign({ aud: AUDIENCE, tier: "default", ...as })}`);
     }
-    if (body === undefined) return exports.default.fetch(`http://x${path}`, { method: method ?? "GET", headers: sent });
+    const way = { headers: sent, signal: signal ?? null };
+    if (body === undefined) return exports.default.fetch(`http://x${path}`, { method: method ?? "GET", ...way });
     if (!sent.has("content-type")) sent.set("content-type", "application/json");
     const bytes = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
-    return exports.default.fetch(`http://x${path}`, { method: method ?? "POST", headers: sent, body: bytes });
+    return exports.default.fetch(`http://x${path}`, { method: method ?? "POST", ...way, body: bytes });
   };
   return { issuer, ask, asked };
 }
