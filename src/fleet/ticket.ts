@@ -83,14 +83,19 @@ export async function takeTicket(counter: Counter, wish: Wish): Promise<Turn> {
     return { kind: "ticket", ticket: usedTicket(counter, wish.id, first, "fleet") };
   }
   if (now() < counter.lost.untilMs) return locally(counter, wish);
+  const forgets = (): void => counter.defer(forget(counter, wish.id));
+  // Who leaves gets out of the line at once, and the question under way is answered. A ticket goes back by its end only.
+  wish.left.addEventListener("abort", forgets, { once: true });
   try {
     return await inLine(counter, wish);
   } catch (cause) {
     console.error(JSON.stringify({ at: "fleet.take", id: wish.id, cause: String(cause) }));
     counter.lost.untilMs = now() + LOST_FOR_MS;
     // It may have granted one all the same.
-    counter.defer(forget(counter, wish.id));
+    forgets();
     return locally(counter, wish);
+  } finally {
+    wish.left.removeEventListener("abort", forgets);
   }
 }
 
@@ -100,8 +105,6 @@ async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
   const pairs = order.map(({ host, served }) => ({ host: host.id, servedAs: served.as, capacity: capacityOf(host) }));
   const request = { ...rest, pairs, isolate: book.isolate };
   const sinceMs = now();
-  // Who leaves gets out of the line at once, and the question under way is answered.
-  left.addEventListener("abort", () => counter.defer(forget(counter, wish.id)), { once: true });
   for (let polls = 0; ; polls++) {
     const waitedMs = now() - sinceMs;
     // Nobody is kept for longer than it bears to wait.
