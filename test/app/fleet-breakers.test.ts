@@ -8,7 +8,7 @@ import { type Asked, CHAT, type Gateway, type Host } from "#test/support/gateway
 import { failing, hostOf, modelOn, type StandIn, withHosts } from "#test/support/stand-ins.ts";
 
 const ALONE = ["lonely", "picky", "left", "crowded", "mute"];
-const HOSTS = [...ALONE, "broken", "sound", "busy", "idle"].map((id) => hostOf(id, { slots: 4 }));
+const HOSTS = [...ALONE, "broken", "sound", "busy", "idle"].map((id) => hostOf(id, { slots: 8 }));
 const MODELS = [
   ...ALONE.map((id) => modelOn(id, [id])),
   modelOn("either", ["broken", "sound"]),
