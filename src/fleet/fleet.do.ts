@@ -5,7 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { type CatalogReading, keepLastGood, readCatalog, readLastGood } from "#src/catalog/load.ts";
-import type { Catalog, CatalogProblem } from "#src/catalog/schema.ts";
+import type { Catalog, CatalogProblem, Host } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import { reach } from "#src/upstream/reach.ts";
 import { CatalogLoads } from "./catalog-loads.ts";
@@ -214,15 +214,19 @@ export class Fleet extends DurableObject<Env> {
   }
 
   async #probeAll(catalog: Catalog): Promise<void> {
-    const canaryOf = (host: Catalog["hosts"][number]) => this.#records.canaryDue(catalog, host, Date.now());
-    const round = await probeAll(catalog.hosts, (host) => reach(host, this.env, fetch), canaryOf, Math.random);
+    const canaryOf = (host: Host) => this.#records.canaryDue(catalog, host, Date.now());
+    const known = new Set(catalog.hosts.map(({ id }) => id));
+    this.#records.keepOnly(known);
+    this.#pool.signals.keepOnly(known);
+    const askOf = (host: Host) => reach(host, this.env, fetch);
+    await probeAll(catalog.hosts, askOf, canaryOf, Math.random, (host, probed) => {
+      if (this.#records.observe(catalog, host, probed)) this.#pool.signals.recovered(host.id, Date.now());
+      this.#shut();
+    });
     const nowMs = Date.now();
-    for (const host of this.#records.observe(catalog, round)) this.#pool.signals.recovered(host, nowMs);
     const hosts = catalog.hosts.map((host) => {
       return { ...host, health: this.#records.health(host.id), reason: this.#records.probed(host.id).reason };
     });
-    this.#pool.signals.keepOnly(new Set(catalog.hosts.map(({ id }) => id)));
-    this.#shut();
     this.#told.note(hosts, nowMs);
     const samples = hosts.map(({ id: host }) => {
       const { load } = this.#records.probed(host);

@@ -68,30 +68,30 @@ export class HostRecords {
   }
 
   /**
-   * Takes in a round of probes, and forgets hosts that the catalog has no more.
+   * Takes in what one probe found.
    *
-   * @returns hosts that have just answered for long enough to be trusted again
+   * @returns whether the host has just answered for long enough to be trusted again
    */
-  observe(catalog: Catalog, round: ReadonlyMap<string, Probed>): string[] {
-    for (const known of this.#health.keys())
-      if (!catalog.hosts.some(({ id }) => id === known)) this.#health.delete(known);
-    const recovered: string[] = [];
-    for (const host of catalog.hosts) {
-      const probed = round.get(host.id);
-      if (probed === undefined) continue;
-      const health = observe(this.health(host.id), probed.result);
-      this.#health.set(host.id, health);
-      // Who does not say what it serves now serves what it served.
-      const serves = probed.serves ?? this.#probed.get(host.id)?.serves ?? null;
-      this.#probed.set(host.id, { ...probed, serves, missing: missingNames(catalog, host, serves) });
-      if (health.lastResult === "healthy" && health.inRow === GOOD_PROBES_TO_RECOVER) recovered.push(host.id);
-    }
-    const rows = [...this.#health].map(([host, value]) => ({ host, value }));
-    this.#sql.exec("DELETE FROM health");
+  observe(catalog: Catalog, host: Host, probed: Probed): boolean {
+    const health = observe(this.health(host.id), probed.result);
+    this.#health.set(host.id, health);
+    // Who does not say what it serves now serves what it served.
+    const serves = probed.serves ?? this.#probed.get(host.id)?.serves ?? null;
+    this.#probed.set(host.id, { ...probed, serves, missing: missingNames(catalog, host, serves) });
     this.#sql.exec(
-      "INSERT INTO health (host, value) SELECT value ->> 'host', value -> 'value' FROM json_each(?)",
-      JSON.stringify(rows),
+      "INSERT INTO health (host, value) VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET value = excluded.value",
+      ...[host.id, JSON.stringify(health)],
     );
-    return recovered;
+    return health.lastResult === "healthy" && health.inRow === GOOD_PROBES_TO_RECOVER;
+  }
+
+  /** Forgets what probes said of hosts that the catalog has no more. */
+  keepOnly(hosts: ReadonlySet<string>): void {
+    for (const known of this.#health.keys()) {
+      if (hosts.has(known)) continue;
+      this.#health.delete(known);
+      this.#probed.delete(known);
+      this.#sql.exec("DELETE FROM health WHERE host = ?", known);
+    }
   }
 }

@@ -61,8 +61,10 @@ export function unasked(reason: string): Probed {
 async function probeService(host: Host, ask: Ask, canaryName: string | null): Promise<Probed> {
   const answer = await askBounded(ask, "/v1/models", { method: "GET" }, { ...HEALTH, maxBytes: FURTHER_BYTES });
   if ("silence" in answer) return unasked(answer.silence);
-  if (answer.status !== 200) return unasked(`status ${answer.status}`);
-  const found = told({ result: "healthy", reason: null }, { serves: answer.isWhole ? servedNames(answer.text) : null });
+  // Too many questions is an answer: of a service that is there.
+  if (answer.status !== 200 && answer.status !== 429) return unasked(`status ${answer.status}`);
+  const serves = answer.status === 200 && answer.isWhole ? servedNames(answer.text) : null;
+  const found = told({ result: "healthy", reason: null }, { serves });
   return canaryName === null ? found : withCanary(host, ask, canaryName, found);
 }
 

@@ -17,29 +17,29 @@ const SPREAD_MS = 1_500;
  * @param askOf the way to a host; may throw where there is none
  * @param canaryOf the name to have one token generated with, asked when the host's turn comes; null when none is due
  * @param chance uniform in [0, 1): when in the first 1.5 s a host is asked
- * @returns by host id. Never rejects
+ * @param found is told of each host as soon as it has answered: one that hangs does not keep the others' news back
+ * @returns once all have been told of. Never rejects, unless `found` throws
  */
 export async function probeAll(
   hosts: readonly Host[],
   askOf: (host: Host) => Ask,
   canaryOf: (host: Host) => string | null,
   chance: () => number,
-): Promise<Map<string, Probed>> {
+  found: (host: Host, probed: Probed) => void,
+): Promise<void> {
   const beganMs = Date.now();
   const line = hosts
     .map((host) => ({ host, startsAtMs: beganMs + chance() * SPREAD_MS }))
     .sort((one, other) => one.startsAtMs - other.startsAtMs);
-  const found = new Map<string, Probed>();
   const work = async (): Promise<void> => {
     for (let next = line.shift(); next !== undefined; next = line.shift()) {
       const { host, startsAtMs } = next;
       const waitMs = startsAtMs - Date.now();
       if (waitMs > 0) await scheduler.wait(waitMs);
-      found.set(host.id, await probeOne(host, askOf, canaryOf));
+      found(host, await probeOne(host, askOf, canaryOf));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  return found;
 }
 
 async function probeOne(

@@ -12,6 +12,8 @@ export type Candidate = { readonly host: Host; readonly served: Served };
 
 export type Standing = {
   readonly standing: "able" | "full" | "out";
+  /** The host says that it does not serve the name. */
+  readonly lacksName: boolean;
   /** Short, for the admin's page. */
   readonly why: string;
   /** 1 for a host at its ease; less where it is to be given only this part of what it would be given. */
@@ -52,10 +54,12 @@ export function standingOf({ host, served }: Candidate, view: FleetView, nowMs: 
     ),
     room: Math.max(REST, capacity - used - (waiting ?? 0)),
   };
-  const obstacle = obstacleOf(seen, pair, served.as, nowMs);
-  if (obstacle !== null) return { standing: "out", why: obstacle, ...figures };
+  const lacksName = seen.missing.includes(served.as);
+  const obstacle = obstacleOf(seen, pair, nowMs);
+  if (obstacle !== null) return { standing: "out", lacksName, why: obstacle, ...figures };
   const standing = seen.inFlight >= capacity ? "full" : "able";
-  return { standing, why: wordsFor(standing, seen, pair, capacity, nowMs), ...figures };
+  const words = wordsFor(standing, seen, pair, capacity, nowMs);
+  return { standing, lacksName, why: lacksName ? `does not serve ${served.as}, ${words}` : words, ...figures };
 }
 
 function isTrial({ breaker, openUntilMs }: PairView, nowMs: number): boolean {
@@ -63,10 +67,9 @@ function isTrial({ breaker, openUntilMs }: PairView, nowMs: number): boolean {
 }
 
 /** Why nothing may start there; null when something may. */
-function obstacleOf({ state, draining, missing }: HostView, pair: PairView, as: string, nowMs: number): string | null {
+function obstacleOf({ state, draining }: HostView, pair: PairView, nowMs: number): string | null {
   if (draining) return "draining";
   if (!mayServe(state)) return state;
-  if (missing.includes(as)) return `does not serve ${as}`;
   return pair.breaker === "open" && !isTrial(pair, nowMs) ? "breaker open" : null;
 }
 

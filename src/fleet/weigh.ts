@@ -37,7 +37,7 @@ export function weigh(
   view: FleetView,
   { nowMs, region }: { readonly nowMs: number; readonly region: readonly string[] },
 ): Weighed[] {
-  const seen = candidates.map((candidate) => ({ ...candidate, ...standingOf(candidate, view, nowMs) }));
+  const seen = standingsOf(candidates, view, nowMs);
   // A host that is out sets no standard for those that are not: its averages are of another time.
   const inside = seen.filter(({ standing }) => standing !== "out");
   const placed = placedBy(strategy, inside, { view, region });
@@ -54,6 +54,18 @@ export function weigh(
     const warm = ease === 1 ? steadyWeight : 0;
     return { host, served, standing, share, why, rank, weight: weight * ease, steadyWeight: warm };
   });
+}
+
+/**
+ * How each stands. A host that does not list the name is asked only where nobody else can be: what a host lists is its
+ * own affair, and may be less than it takes.
+ */
+function standingsOf(candidates: readonly Candidate[], view: FleetView, nowMs: number): (Candidate & Standing)[] {
+  const seen = candidates.map((candidate) => ({ ...candidate, ...standingOf(candidate, view, nowMs) }));
+  if (seen.some(({ standing, lacksName }) => standing !== "out" && !lacksName)) {
+    return seen.map((one) => (one.lacksName ? { ...one, standing: "out" } : one));
+  }
+  return seen;
 }
 
 type Row = Candidate & Standing & Placed;

@@ -25,7 +25,7 @@ function rounds(count: number, isHung: (round: number) => boolean): Promise<{ sa
       const isAsked = records.canaryDue(catalog, host, NOW_MS + round * EVERY_MS) !== null;
       const fails = isAsked && isHung(round);
       said += isAsked ? (fails ? "c" : "C") : "H";
-      records.observe(catalog, new Map([[host.id, probed(fails ? "failed" : "healthy")]]));
+      records.observe(catalog, host, probed(fails ? "failed" : "healthy"));
       states.push(records.health(host.id).state);
     }
     return { said, states };

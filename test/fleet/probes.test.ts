@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Host } from "#src/catalog/schema.ts";
+import type { Probed } from "#src/fleet/probe.ts";
 import { missingNames, probeAll } from "#src/fleet/probes.ts";
 import type { Ask } from "#src/upstream/reach.ts";
 import { valid } from "#test/catalog/catalog-of.ts";
@@ -12,6 +13,19 @@ const boxesOf = (...ids: string[]): Host[] =>
 const manyIds = Array.from({ length: 20 }, (_, at) => `h${at}`);
 const healthy: Ask = async () => new Response();
 const noCanary = () => null;
+
+/** A round, and what was found in it by host. */
+async function roundOf(
+  hosts: readonly Host[],
+  askOf: (host: Host) => Ask,
+  canaryOf: (host: Host) => string | null,
+  chance: () => number,
+): Promise<Map<string, Probed>> {
+  const found = new Map<string, Probed>();
+  await probeAll(hosts, askOf, canaryOf, chance, ({ id }, probed) => void found.set(id, probed));
+  return found;
+}
+
 const atOnce = () => 0;
 
 afterEach(() => {
@@ -26,7 +40,7 @@ describe("a round", () => {
         throw new Error("hosts.unbound.reach.binding: no binding GONE");
       },
     };
-    const found = await probeAll(
+    const found = await roundOf(
       boxesOf("gpu", "gone", "unbound", "cpu"),
       ({ id }) => (ways[id] ?? (() => healthy))(),
       noCanary,
@@ -40,8 +54,19 @@ describe("a round", () => {
     });
   });
 
+  test("a host that hangs keeps nobody's news back", async () => {
+    const told: string[] = [];
+    const hung = Promise.withResolvers<Response>();
+    const askOf = ({ id }: Host): Ask => (id === "hung" ? () => hung.promise : healthy);
+    const round = probeAll(boxesOf("hung", "gpu"), askOf, noCanary, atOnce, ({ id }) => void told.push(id));
+    await vi.waitFor(() => expect(told).toEqual(["gpu"]), { interval: 1 });
+    hung.resolve(new Response());
+    await round;
+    expect(told).toEqual(["gpu", "hung"]);
+  });
+
   test("of no hosts is over", async () => {
-    expect((await probeAll([], () => healthy, noCanary, Math.random)).size).toBe(0);
+    expect((await roundOf([], () => healthy, noCanary, Math.random)).size).toBe(0);
   });
 
   test("a canary is asked for by host", async () => {
@@ -52,7 +77,7 @@ describe("a round", () => {
         if (path === "/v1/completions") asked.push(id);
         return new Response();
       };
-    await probeAll(boxesOf("gpu", "cpu"), askOf, ({ id }) => (id === "cpu" ? "m" : null), atOnce);
+    await roundOf(boxesOf("gpu", "cpu"), askOf, ({ id }) => (id === "cpu" ? "m" : null), atOnce);
     expect(asked).toEqual(["cpu"]);
   });
 
@@ -68,7 +93,7 @@ describe("a round", () => {
       underWay -= 1;
       return new Response();
     };
-    const round = probeAll(boxesOf(...manyIds), askOf, noCanary, atOnce);
+    const round = roundOf(boxesOf(...manyIds), askOf, noCanary, atOnce);
     let done = 0;
     while (done < manyIds.length) {
       await vi.waitFor(() => expect(release.length).toBeGreaterThan(0), { interval: 1 });
@@ -101,7 +126,7 @@ describe("a round", () => {
         startedMs[id] ??= nowMs - beganMs;
         return new Response();
       };
-    await probeAll(boxesOf("a", "b", "c"), askOf, noCanary, () => chances.shift() ?? 0);
+    await roundOf(boxesOf("a", "b", "c"), askOf, noCanary, () => chances.shift() ?? 0);
     expect(Object.keys(startedMs)).toEqual(["b", "c", "a"]);
     expect(startedMs.a).toBeGreaterThanOrEqual(1_350);
     expect(startedMs.a).toBeLessThanOrEqual(1_500);

@@ -19,8 +19,8 @@ describe("whether a host may be given work, and why", () => {
     {
       name: "the name is missing",
       box: { seen: { missing: ["other", nameOn("a")] } },
-      is: "out",
-      why: "does not serve m-on-a",
+      is: "able",
+      why: "does not serve m-on-a, up, 0 of 4 in flight",
     },
     {
       name: "another name is missing",

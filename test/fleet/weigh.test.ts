@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { seeded } from "#scripts/storm/chance.ts";
 import { STRATEGIES } from "#src/catalog/schema.ts";
 import { orderOf } from "#src/fleet/order.ts";
-import { type Box, NOW_MS, sharesOf, weighed } from "./boxes.ts";
+import { type Box, NOW_MS, nameOn, sharesOf, weighed } from "./boxes.ts";
 
 const BACKUP = { backup: true };
 const OPEN: Box["pair"] = { breaker: "open", openUntilMs: NOW_MS + 1_000 };
@@ -33,6 +33,19 @@ describe("who shares the traffic", () => {
         { id: "d", host: { ...BACKUP, weight: 3 } },
       ],
       shares: { a: 0, b: 0, c: 0.25, d: 0.75 },
+    },
+    {
+      name: "a host that does not list the name, while another does",
+      boxes: [{ id: "a", seen: { missing: [nameOn("a")] } }, { id: "b" }],
+      shares: { a: 0, b: 1 },
+    },
+    {
+      name: "a host that does not list the name, and is all there is",
+      boxes: [
+        { id: "a", seen: { missing: [nameOn("a")] } },
+        { id: "b", seen: DOWN },
+      ],
+      shares: { a: 1, b: 0 },
     },
     {
       name: "everybody out",
