@@ -62,11 +62,12 @@ export const SHORT: Scale = {
 
 /** For the tests, which judge no figure of speed: scenarios share the machine where they do not share hosts. */
 export const BRIEF: Scale = {
-  kill: { ...FULL.kill, killAfterMs: 4_000, downForMs: 8_000, goOnForMs: 2_000 },
-  overload: { ...FULL.overload, unloadedForMs: 4_000, overloadedForMs: 25_000 },
+  kill: { ...FULL.kill, killAfterMs: 5_000, downForMs: 8_000, goOnForMs: 2_000 },
+  // Shorter, and what the callers ask for by chance is less equal than 0.95.
+  overload: { ...FULL.overload, unloadedForMs: 3_000, overloadedForMs: 40_000 },
   flap: { ...FULL.flap, forMs: 25_000 },
   shares: { strategies: ["weighted"], requests: 400, perSecond: 40 },
-  affinity: { ...FULL.affinity, sessions: 48 },
+  affinity: { ...FULL.affinity, sessions: 80 },
   rounds: [["kill", "shares", "affinity"], ["overload"]],
   progressEveryMs: 5_000,
 };
