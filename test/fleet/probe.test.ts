@@ -223,6 +223,7 @@ describe("a service that speaks OpenAI's protocol", () => {
     { name: "no list, and healthy", models: ok("hello"), found: { result: "healthy", serves: null } },
     { name: "a wrong key", models: status(401), found: { result: "failed", reason: "status 401" } },
     { name: "no service", models: gone, found: { result: "failed", reason: "no connection" } },
+    { name: "asked too often: it is there", models: status(429), found: { result: "healthy", serves: null } },
     { name: "never loading", models: status(503, llama("Loading model")), found: { result: "failed" } },
   ])("$name", async ({ models, found: expected }) => {
     const { found, asked } = await probed({ "/v1/models": models }, { host: CLOUD });
