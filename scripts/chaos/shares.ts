@@ -12,12 +12,14 @@ import type { Mark, Scenario } from "./scenario.ts";
 
 export type Strategy = (typeof STRATEGIES)[number];
 
+/** Ten times what is in flight: a machine that stands still for a second fills none. */
+const SLOTS = 128;
 /** `wrangler dev` says of every caller that it is near Dallas. */
 const HOSTS: readonly HostPlan[] = [
   {
     id: "shares-a",
     machine: "shares",
-    slots: 32,
+    slots: SLOTS,
     ttftMs: 40,
     tokensPerSecond: 200,
     listed: { weight: 1, cost: { perHour: 3.6 }, region: ["FRA", "DE", "EU"] },
@@ -25,7 +27,7 @@ const HOSTS: readonly HostPlan[] = [
   {
     id: "shares-b",
     machine: "shares",
-    slots: 32,
+    slots: SLOTS,
     ttftMs: 80,
     tokensPerSecond: 100,
     listed: { weight: 2, cost: { perHour: 1.8 }, region: ["YYZ", "CA", "NA"] },
@@ -33,7 +35,7 @@ const HOSTS: readonly HostPlan[] = [
   {
     id: "shares-c",
     machine: "shares",
-    slots: 32,
+    slots: SLOTS,
     ttftMs: 120,
     tokensPerSecond: 60,
     listed: { weight: 3, cost: { perHour: 0.9 }, region: ["DFW", "US", "NA"] },
