@@ -3,10 +3,11 @@
  * counter that grows by what it is served, divided by its share; who has the smallest is next (Sheng et al., "Fairness in
  * Serving Large Language Models", OSDI 2024). Nobody saves up: a caller who was away starts at the level of those served
  * last (start-time fair queuing: Goyal, Vin and Cheng, SIGCOMM 1996). A higher priority goes first, and every fourth turn
- * is for whoever has waited longest, so that nobody starves behind it. A plain collection: no I/O, no clock.
+ * is for whoever has waited longest behind one, so that nobody starves. A plain collection: no I/O, no clock.
  *
- * Waiters with the same hosts to go to stand in one sorted row. Rows are arrays on purpose: to insert into 10,000 entries
- * moves some 40 kB, which takes less than a heap's comparisons do, and a place in line is known exactly.
+ * Waiters of one priority with the same hosts to go to stand in one sorted row. Rows are arrays on purpose: to insert
+ * into 10,000 entries moves some 40 kB, which takes less than a heap's comparisons do, and a place in line is known
+ * exactly.
  */
 import { type Pair, rowKey } from "./pair.ts";
 
@@ -14,7 +15,7 @@ import { type Pair, rowKey } from "./pair.ts";
 const OUTPUT_WEIGHT = 2;
 /** Waited for this long, a waiter may have a turn out of order. */
 const AGED_AFTER_MS = 5_000;
-/** One turn of so many is for the one who has waited longest. */
+/** One turn of so many is for the one who has waited longest behind a higher priority. */
 const AGED_TURN = 4;
 /** Counters are looked through this often, so that callers who went away take no memory. */
 const FORGET_EVERY_TURNS = 1_024;
@@ -42,6 +43,7 @@ type Entry = Waiter & {
 };
 
 type Row = {
+  readonly priority: number;
   readonly pairs: readonly Pair[];
   /** Who is next stands last. */
   readonly entries: Entry[];
@@ -90,10 +92,10 @@ export class Line {
 
   /** @param isLevel whether everyone here has had the same as it is: who came first is next */
   join(waiter: Waiter, isLevel = false): void {
-    const row = rowKey(waiter.pairs);
+    const row = `${waiter.priority}\n${rowKey(waiter.pairs)}`;
     const start = this.#charge(waiter);
     const entry: Entry = { ...waiter, start: isLevel ? this.#level : start, arrival: this.#arrivals++, row };
-    const { entries, byArrival } = this.#rowOf(row, waiter.pairs);
+    const { entries, byArrival } = this.#rowOf(row, waiter);
     entries.splice(placeOf(entry, entries), 0, entry);
     byArrival.set(entry.id, entry);
     this.#entries.set(entry.id, entry);
@@ -135,10 +137,13 @@ export class Line {
       const pair = pairs.find((candidate) => candidate.host === host);
       return pair !== undefined && permits(pair);
     });
-    const best = this.#aged(rows, nowMs) ?? first(rows.map(({ entries }) => entries.at(-1)));
-    if (best === undefined) return undefined;
+    const foremost = first(rows.map(({ entries }) => entries.at(-1)));
+    if (foremost === undefined) return undefined;
+    const aged = this.#aged(rows, foremost.priority, nowMs);
+    const best = aged ?? foremost;
     this.#remove(best);
-    this.#level = Math.max(this.#level, best.start);
+    // A turn out of order moves nobody else: it would lift whoever comes next to where the aged one stood.
+    if (aged === undefined) this.#level = Math.max(this.#level, best.start);
     if (++this.#turns % FORGET_EVERY_TURNS === 0) this.#forget();
     return best;
   }
@@ -172,20 +177,22 @@ export class Line {
     for (const [account, counter] of this.#counters) if (counter <= this.#level) this.#counters.delete(account);
   }
 
-  #aged(rows: readonly Row[], nowMs: number): Entry | undefined {
+  /** Among equals the order is fair already, and nobody starves: only who stands behind a priority may be aged. */
+  #aged(rows: readonly Row[], priority: number, nowMs: number): Entry | undefined {
     if ((this.#turns + 1) % AGED_TURN !== 0) return undefined;
     let oldest: Entry | undefined;
-    for (const { byArrival } of rows) {
-      const [entry] = byArrival.values();
+    for (const row of rows) {
+      if (row.priority >= priority) continue;
+      const [entry] = row.byArrival.values();
       if (entry !== undefined && entry.sinceMs < (oldest?.sinceMs ?? Number.POSITIVE_INFINITY)) oldest = entry;
     }
     return oldest !== undefined && nowMs - oldest.sinceMs >= AGED_AFTER_MS ? oldest : undefined;
   }
 
-  #rowOf(key: string, pairs: readonly Pair[]): Row {
+  #rowOf(key: string, { priority, pairs }: Waiter): Row {
     const known = this.#rows.get(key);
     if (known !== undefined) return known;
-    const row: Row = { pairs, entries: [], byArrival: new Map() };
+    const row: Row = { priority, pairs, entries: [], byArrival: new Map() };
     this.#rows.set(key, row);
     return row;
   }

@@ -189,16 +189,18 @@ describe("nobody saves up", () => {
 });
 
 describe("nobody starves", () => {
-  test.each<{ name: string; flood: Partial<Waiter>; poor: Partial<Waiter> }>([
-    { name: "behind a higher priority", flood: { priority: 9 }, poor: {} },
-    { name: "with a share of a thousandth", flood: { share: 1_000 }, poor: { share: 1, weight: 100_000 } },
-  ])("$name: one in four turns is for who has waited longest", ({ flood, poor }) => {
+  test("behind a higher priority: one in four turns is for who has waited longest there", () => {
     const line = new Line();
-    joined(line, 3, { account: "p", ...poor });
-    joined(line, 200, { account: "f", sinceMs: NOW_MS + 1_000, ...flood });
-    const order = accountsOf(turns(line, 40, NOW_MS + 5_000));
-    expect(order.split("").filter((account) => account === "p")).toHaveLength(3);
-    expect(order.lastIndexOf("p")).toBeLessThan(12);
+    joined(line, 3, { account: "p" });
+    joined(line, 200, { account: "f", priority: 9 });
+    expect(accountsOf(turns(line, 16, NOW_MS + 5_000))).toBe("fffpfffpfffpffff");
+  });
+
+  test("with a small share: its turn comes by the order itself, however long others have waited", () => {
+    const line = new Line();
+    joined(line, 200, { account: "f", share: 10 });
+    joined(line, 3, { account: "p" });
+    expect(accountsOf(turns(line, 24, NOW_MS + 60_000))).toBe("fpffffffffffpffffffffffp");
   });
 
   test("but not before 5 s", () => {
@@ -218,6 +220,13 @@ describe("nobody starves", () => {
     }
     expect(served).toBe(20);
   });
+});
+
+test("who has waited long among equals has no claim: shares hold however long the line is", () => {
+  const line = new Line();
+  const shares = { x: 1, y: 2, z: 4 };
+  for (const [account, share] of Object.entries(shares)) joined(line, 100, { account, share });
+  expect(countsOf(turns(line, 140, NOW_MS + 60_000))).toEqual({ x: 20, y: 40, z: 80 });
 });
 
 test("shares of 1, 2 and 4 are served tokens in proportion, whatever the sizes of the requests", () => {

@@ -32,11 +32,13 @@ export class NaiveLine {
   next(host: string, nowMs: number): string | undefined {
     const able = this.waiting.filter(({ pairs }) => pairs.some((pair) => pair.host === host));
     const [best] = [...able].sort((a, b) => b.priority - a.priority || a.start - b.start || a.arrival - b.arrival);
-    const [oldest] = [...able].sort((a, b) => a.sinceMs - b.sinceMs);
-    if (best === undefined || oldest === undefined) return undefined;
+    if (best === undefined) return undefined;
+    const behind = able.filter(({ priority }) => priority < best.priority);
+    const [oldest] = behind.sort((a, b) => a.sinceMs - b.sinceMs);
     this.#turns++;
-    const chosen = this.#turns % 4 === 0 && nowMs - oldest.sinceMs >= 5_000 ? oldest : best;
-    this.#level = Math.max(this.#level, chosen.start);
+    const isAged = this.#turns % 4 === 0 && oldest !== undefined && nowMs - oldest.sinceMs >= 5_000;
+    const chosen = isAged ? oldest : best;
+    if (!isAged) this.#level = Math.max(this.#level, chosen.start);
     this.waiting = this.waiting.filter((waiter) => waiter !== chosen);
     return chosen.id;
   }
