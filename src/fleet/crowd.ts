@@ -26,6 +26,8 @@ type Demand = {
   /** Decayed sum of what was asked for, by share. */
   readonly asked: number;
   readonly share: number;
+  /** Decayed sum of what it was let in with, by share. */
+  let: number;
   /** What the caller may ask for now, by share; below 0 it has to wait. */
   credit: number;
   readonly atMs: number;
@@ -74,12 +76,14 @@ export class Crowd {
     this.#requests = this.#requests * kept + 1;
     this.#asked = this.#asked * kept + weight;
     this.#askedAtMs = nowMs;
-    const before = this.#demands.get(account) ?? { asked: 0, credit: 0, atMs: nowMs };
+    // Who comes anew may ask for one request like everyone who has been here, or its first would always be refused.
+    const before = this.#demands.get(account) ?? { asked: 0, credit: weight / share, atMs: nowMs };
     const elapsedMs = nowMs - before.atMs;
     const earned = Number.isFinite(this.#rate) ? this.#rate * elapsedMs : Number.POSITIVE_INFINITY;
     this.#demands.set(account, {
       share,
       asked: before.asked * keptAfter(elapsedMs, CALLER_HALF_LIFE_MS) + weight / share,
+      let: before.let * keptAfter(elapsedMs, CALLER_HALF_LIFE_MS),
       // Three requests' worth is saved up, no more.
       credit: Math.min((3 * weight) / share, before.credit + earned),
       atMs: nowMs,
@@ -101,7 +105,9 @@ export class Crowd {
   /** A caller was let in. */
   lets({ account, share, weight }: Ask): void {
     const demand = this.#demands.get(account);
-    if (demand !== undefined) demand.credit -= weight / share;
+    if (demand === undefined) return;
+    demand.credit -= weight / share;
+    demand.let += weight / share;
   }
 
   /** Whether more is asked for than so many times what is served. */
