@@ -3,6 +3,10 @@ import { argv } from "node:process";
 
 const BENCHES: Readonly<Record<string, { readonly about: string; readonly run: () => Promise<unknown> }>> = {
   auth: { about: "what the door costs per credential", run: () => import("./bench/auth.ts") },
+  fleet: {
+    about: "what the pool's decisions cost with 10,000 waiting, and how fair they are",
+    run: () => import("./bench/fleet.ts"),
+  },
   ledger: { about: "what the consumer writes into Postgres per second", run: () => import("./bench/ledger.ts") },
 };
 

@@ -3,9 +3,10 @@
  * Isolates are real ticket books that behave as `ticket.ts` and `snapshot.ts` do. The judge does not ask the pool: it
  * counts what the isolates really run.
  */
+
+import { seeded } from "#scripts/storm/chance.ts";
 import { Pool, type TakeRequest } from "#src/fleet/pool.ts";
 import { type Report, TicketBook } from "#src/fleet/ticket-book.ts";
-import { chanceOf } from "./chance.ts";
 
 export type Schedule = {
   readonly seed: number;
@@ -51,7 +52,7 @@ const SILENCE_MS = 20_000;
 type Isolate = { readonly book: TicketBook; isDead: boolean; askedAtMs: number; lostInRow: number };
 
 export function play(schedule: Schedule): Verdict {
-  const chance = chanceOf(schedule.seed);
+  const chance = seeded(schedule.seed);
   const upTo = (ms: number): number => Math.floor(chance() * ms);
   const hosts = schedule.capacities.map((capacity, nth) => ({ id: `h${nth}`, capacity }));
   const pool = new Pool();
