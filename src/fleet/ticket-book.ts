@@ -24,8 +24,8 @@ const SILENT_AFTER_MS = 15_000;
 type Held = {
   readonly host: string;
   readonly servedAs: string;
-  /** By the Fleet object, one by one; else a slot that was given in advance, or that nobody has given. */
-  readonly isGranted: boolean;
+  /** By the Fleet object, one by one, or a slot that was given in advance; `local`: nobody has given it. */
+  readonly from: "ticket" | "spare" | "local";
   aliveAtMs: number;
 };
 
@@ -60,13 +60,13 @@ export class TicketBook {
     const spare = nowMs < this.#spareUntilMs ? (this.#spare.get(host) ?? 0) : 0;
     if (spare === 0) return false;
     this.#spare.set(host, spare - 1);
-    this.hold(id, host, servedAs, false, nowMs);
+    this.#held.set(id, { host, servedAs, from: "spare", aliveAtMs: nowMs });
     return true;
   }
 
   /** A slot is in use from now on. */
   hold(id: string, host: string, servedAs: string, isGranted: boolean, nowMs: number): void {
-    this.#held.set(id, { host, servedAs, isGranted, aliveAtMs: nowMs });
+    this.#held.set(id, { host, servedAs, from: isGranted ? "ticket" : "local", aliveAtMs: nowMs });
   }
 
   /** The request that uses a slot goes on. */
@@ -79,7 +79,7 @@ export class TicketBook {
   drop(id: string, nowMs: number): void {
     const held = this.#held.get(id);
     this.#held.delete(id);
-    if (held === undefined || held.isGranted || nowMs >= this.#spareUntilMs) return;
+    if (held?.from !== "spare" || nowMs >= this.#spareUntilMs) return;
     this.#spare.set(held.host, (this.#spare.get(held.host) ?? 0) + 1);
   }
 
@@ -118,9 +118,9 @@ export class TicketBook {
   report(nowMs: number): Report {
     const used: Record<string, number> = {};
     const tickets: Record<string, { readonly host: string; readonly servedAs: string }> = {};
-    for (const [id, { host, servedAs, isGranted, aliveAtMs }] of this.#held) {
+    for (const [id, { host, servedAs, from, aliveAtMs }] of this.#held) {
       if (nowMs - aliveAtMs >= SILENT_AFTER_MS) this.#held.delete(id);
-      else if (isGranted) tickets[id] = { host, servedAs };
+      else if (from === "ticket") tickets[id] = { host, servedAs };
       else used[host] = (used[host] ?? 0) + 1;
     }
     const report = {
