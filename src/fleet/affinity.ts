@@ -3,7 +3,7 @@
  * nobody carry more than 1.25 times its fair share of this isolate's work. No I/O; the clock is an argument.
  *
  * Consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, "Consistent hashing with bounded loads",
- * 2018), c = 1.25, over the order of `rendezvous.ts`. Each isolate bounds its own work; so the sum of all is bounded.
+ * 2018), c = 1.2, over the order of `rendezvous.ts`. Each isolate bounds its own work; so the sum of all is bounded.
  *
  * No text is kept: of what a request begins with only a hash is, for as long as the request.
  */
@@ -48,8 +48,8 @@ function keyOf(kind: string, owner: string, what: string): string {
   return hash32(text).toString(36) + hash32(text, 0x9e3779b9).toString(36);
 }
 
-/** How far above its fair share warmth may bring a host. */
-const BOUND = 1.25;
+/** How far above its fair share warmth may bring a host: 1.25, less what chance adds to it. */
+const BOUND = 1.2;
 /** What was started counts half after this time. */
 const HALF_LIFE_MS = 60_000;
 /** So little is no load, and one slow conversation alone must not be sent about: a request in 11 s, steadily. */

@@ -77,7 +77,7 @@ export class Crowd {
     this.#asked = this.#asked * kept + weight;
     this.#askedAtMs = nowMs;
     // Who comes anew may ask for one request like everyone who has been here, or its first would always be refused.
-    const before = this.#demands.get(account) ?? { asked: 0, credit: weight / share, atMs: nowMs };
+    const before = this.#demands.get(account) ?? { asked: 0, let: 0, credit: weight / share, atMs: nowMs };
     const elapsedMs = nowMs - before.atMs;
     const earned = Number.isFinite(this.#rate) ? this.#rate * elapsedMs : Number.POSITIVE_INFINITY;
     this.#demands.set(account, {
@@ -89,10 +89,12 @@ export class Crowd {
       atMs: nowMs,
     });
     const stands = this.#standsSinceMs !== null && nowMs - this.#standsSinceMs >= STANDS_AFTER_MS;
+    const wasOverloaded = this.#isOverloaded;
     const begins = stands && this.#exceeds(TOO_MUCH, servedPerMs);
-    this.#isOverloaded = begins || (this.#isOverloaded && this.#exceeds(1, servedPerMs));
+    this.#isOverloaded = begins || (wasOverloaded && this.#exceeds(1, servedPerMs));
     if (!this.#isOverloaded) this.#rate = Number.POSITIVE_INFINITY;
     else if (nowMs - this.#reckonedAtMs >= RECKONED_EVERY_MS) this.#reckon(servedPerMs ?? 0, nowMs);
+    if (this.#isOverloaded && !wasOverloaded) this.#owe(nowMs);
     return this.#isOverloaded;
   }
 
@@ -116,28 +118,54 @@ export class Crowd {
     return perMs(this.#requests, HALF_LIFE_MS) > times * servedPerMs;
   }
 
-  /** Fills up from the smallest demand to the rate at which the larger ones are cut. */
+  /** Who was let in with more than its share before anybody was held to it owes that. */
+  #owe(nowMs: number): void {
+    const sums = this.#sums(nowMs);
+    const letIn = sums.reduce((sum, { had, share }) => sum + had * share, 0);
+    const level = levelOf(sums, letIn);
+    for (const { demand, had } of sums) demand.credit = Math.min(demand.credit, level - had);
+  }
+
+  /**
+   * The rate at which the larger demands are cut. What each asks for is taken as its part of what all ask for: that is
+   * known a second after it has changed, when of one caller's few requests not much can be said.
+   */
   #reckon(servedPerMs: number, nowMs: number): void {
     this.#reckonedAtMs = nowMs;
-    const demands: { readonly rate: number; readonly share: number }[] = [];
-    for (const [account, { share, asked, atMs }] of this.#demands) {
-      if (nowMs - atMs >= FORGOTTEN_AFTER_MS) this.#demands.delete(account);
-      else
-        demands.push({ rate: perMs(asked * keptAfter(nowMs - atMs, CALLER_HALF_LIFE_MS), CALLER_HALF_LIFE_MS), share });
-    }
-    demands.sort((a, b) => a.rate - b.rate);
-    let left = (HEADROOM * servedPerMs * this.#asked) / this.#requests;
-    let shares = demands.reduce((sum, { share }) => sum + share, 0);
-    this.#rate = Number.POSITIVE_INFINITY;
-    for (const { rate, share } of demands) {
-      if (rate * shares > left) {
-        this.#rate = left / shares;
-        return;
-      }
-      left -= rate * share;
-      shares -= share;
-    }
+    const sums = this.#sums(nowMs);
+    const all = sums.reduce((sum, { asked, share }) => sum + asked * share, 0);
+    const level = levelOf(sums, (HEADROOM * servedPerMs * all) / perMs(this.#requests, HALF_LIFE_MS));
+    this.#rate = level * (perMs(this.#asked, HALF_LIFE_MS) / all);
   }
+
+  /** Everyone's decayed sums as of now; who asks no more is forgotten. */
+  #sums(nowMs: number): (Sum & { readonly demand: Demand; readonly had: number })[] {
+    return [...this.#demands].flatMap(([account, demand]) => {
+      const { share, asked, let: had, atMs } = demand;
+      const kept = keptAfter(nowMs - atMs, CALLER_HALF_LIFE_MS);
+      if (nowMs - atMs < FORGOTTEN_AFTER_MS) return [{ demand, share, asked: asked * kept, had: had * kept }];
+      this.#demands.delete(account);
+      return [];
+    });
+  }
+}
+
+/** What was asked for, by share. */
+type Sum = { readonly asked: number; readonly share: number };
+
+/**
+ * The level to which an amount fills all demands up, the smallest first: nobody has more than that by share, and who
+ * asked for less has all of it. Infinite where there is enough for everybody.
+ */
+function levelOf(sums: readonly Sum[], amount: number): number {
+  let left = amount;
+  let shares = sums.reduce((sum, { share }) => sum + share, 0);
+  for (const { asked, share } of sums.toSorted((a, b) => a.asked - b.asked)) {
+    if (asked * shares > left) return left / shares;
+    left -= asked * share;
+    shares -= share;
+  }
+  return Number.POSITIVE_INFINITY;
 }
 
 function keptAfter(elapsedMs: number, halfLifeMs: number): number {

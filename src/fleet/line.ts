@@ -90,12 +90,13 @@ export class Line {
     return count;
   }
 
-  /** @param isLevel whether everyone here has had the same as it is: who came first is next */
+  /** @param isLevel whether everyone here has had the same as it is: it goes behind all of its priority then */
   join(waiter: Waiter, isLevel = false): void {
     const row = `${waiter.priority}\n${rowKey(waiter.pairs)}`;
-    const start = this.#charge(waiter);
-    const entry: Entry = { ...waiter, start: isLevel ? this.#level : start, arrival: this.#arrivals++, row };
     const { entries, byArrival } = this.#rowOf(row, waiter);
+    const charged = this.#charge(waiter);
+    const start = isLevel ? (entries[0]?.start ?? this.#level) : charged;
+    const entry: Entry = { ...waiter, start, arrival: this.#arrivals++, row };
     entries.splice(placeOf(entry, entries), 0, entry);
     byArrival.set(entry.id, entry);
     this.#entries.set(entry.id, entry);

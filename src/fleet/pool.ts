@@ -181,7 +181,7 @@ export class Pool {
   #join(request: TakeRequest, crowd: Crowd, servedPerMs: number | null, isOverloaded: boolean, nowMs: number): Answer {
     const waiter = { ...request, sinceMs: nowMs - request.waitedMs };
     const isCut = isOverloaded && request.mayCutWait;
-    // Of a line that is kept short, those who would be passed by count as well: they must not wait for longer either.
+    // Where everyone is held to its share, a line that is kept short is one of equals: all of it goes before.
     const predictedMs = waitMs(isCut ? crowd.waiting : this.line.ahead(waiter), servedPerMs);
     const boundMs = isCut
       ? standingBoundMs(this.signals.ttftMs(request.pairs), request.pairs, servedPerMs)
@@ -193,7 +193,6 @@ export class Pool {
     )
       return this.#refuse(request, "full", predictedMs, nowMs);
     this.#waiting.set(request.id, { request, heardAtMs: nowMs });
-    // What everyone may ask for is the same by then; a line of equals is in order of arrival, and nobody waits twice as long.
     this.line.join(waiter, isCut);
     crowd.lets(request);
     crowd.waits(1, nowMs);
