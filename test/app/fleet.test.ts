@@ -177,7 +177,7 @@ describe("a host that is full", () => {
   });
 });
 
-describe("who leaves the line", () => {
+describe.concurrent("who leaves the line", () => {
   test.each([false, true])(
     "is never heard of by a host, and leaves its place to others; streaming: %s",
     async (stream) => {
