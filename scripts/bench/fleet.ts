@@ -15,13 +15,15 @@ const callers = Array.from({ length: CALLERS }, (_, nth): LoadCaller => {
   const share = SHARES[nth % SHARES.length] ?? 1;
   return { share, perSecond: null, tokens: TOKENS[Math.floor(nth / SHARES.length) % TOKENS.length] ?? 1 };
 });
+/** Who bears no wait, and is refused while all are full. */
+const impatient: LoadCaller = { share: 1, perSecond: 10, tokens: 60, maxWaitMs: 1 };
 /** 320 slots; callers come no faster than they are served, or they would be held to their shares at the door. */
 const load: PoolLoad = {
   seed: 1,
   hosts: 20,
   slots: 16,
   msPerToken: 25,
-  callers,
+  callers: [...callers, impatient],
   forMs: 600_000,
   fillMs: 120_000,
   maxWaitMs: 3_600_000,
@@ -49,10 +51,11 @@ console.log(
   `${load.hosts} hosts of ${load.slots} slots, ${served.longestLine} waiting; goal: ${GOAL_US} us a decision\n`,
 );
 print("decision", ["times", "p50 us", "p99 us"]);
-for (const [decided, us] of tookUs)
+for (const [decided, us] of [...tookUs].filter(([, times]) => times.length > 0))
   print(decided, [String(us.length), ...[0.5, 0.99].map((part) => (quantile(us, part) ?? 0).toFixed(1))]);
 print("\nfairness", ["callers", "tokens", "Jain"]);
-const of = (share: number): number[] => served.tokens.filter((_, nth) => callers[nth]?.share === share);
+const lined = served.tokens.slice(0, CALLERS);
+const of = (share: number): number[] => lined.filter((_, nth) => callers[nth]?.share === share);
 for (const share of SHARES) {
   const tokens = of(share);
   print(`share ${share}`, [
@@ -61,7 +64,7 @@ for (const share of SHARES) {
     (jain(tokens) ?? 0).toFixed(3),
   ]);
 }
-const perShare = served.tokens.map((tokens, nth) => tokens / (callers[nth]?.share ?? 1));
+const perShare = lined.map((tokens, nth) => tokens / (callers[nth]?.share ?? 1));
 print("all, by share", [String(callers.length), "", (jain(perShare) ?? 0).toFixed(3)]);
 console.log(
   `\nslots worked ${(100 * served.utilisation).toFixed(1)} % of the time, at most ${served.mostOnAHost} on a host`,

@@ -13,6 +13,8 @@ export type LoadCaller = {
   readonly perSecond: number | null;
   /** Completion tokens of its answers, on average. */
   readonly tokens: number;
+  /** Where it is not the load's. */
+  readonly maxWaitMs?: number;
 };
 
 export type PoolLoad = {
@@ -115,7 +117,7 @@ export function simulate(load: PoolLoad, timed: Timed = (decide) => decide()): P
   };
   const ask = (caller: number): void => {
     if (events.nowMs >= endMs) return;
-    const { share, tokens: usualTokens } = usual(caller);
+    const { share, tokens: usualTokens, maxWaitMs = load.maxWaitMs } = usual(caller);
     const id = `request-${counts.requests++}`;
     const from = Math.floor(chance() * pairs.length);
     const request: TakeRequest = {
@@ -128,7 +130,7 @@ export function simulate(load: PoolLoad, timed: Timed = (decide) => decide()): P
       isolate: "isolate",
       model: "m",
       waitedMs: 0,
-      maxWaitMs: load.maxWaitMs,
+      maxWaitMs,
       mayCutWait: load.mayCutWait,
       maxWaiting: Number.POSITIVE_INFINITY,
     };
