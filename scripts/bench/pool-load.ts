@@ -101,7 +101,7 @@ export function simulate(load: PoolLoad, timed: Timed = (decide) => decide()): P
   const callTurns = (): void => {
     for (const { id, host } of pool.turns()) {
       const waiter = lined.get(id);
-      if (waiter === undefined) throw new Error(`a turn for ${id}, who does not wait`);
+      if (waiter === undefined || host === null) throw new Error(`a turn for ${id}, who does not wait for any host`);
       lined.delete(id);
       start(id, host, waiter.caller, events.nowMs - waiter.sinceMs);
     }

@@ -12,7 +12,7 @@ const MAX_BODY_BYTES = 1_024;
 const body = z.strictObject({ action: z.enum(["drain", "undrain"]) });
 
 /**
- * Answers once nothing new starts on the host, which takes some 3 s at most.
+ * Answers once nothing new starts on the host, which takes 4 s at most.
  *
  * @throws Problem `host_not_found`, `invalid_value`, or `unavailable` when the Fleet object cannot be reached
  */

@@ -13,6 +13,7 @@ import type { Decision } from "./decision.ts";
 import { mayServe } from "./health.ts";
 import { HostRecords } from "./host-records.ts";
 import { HostStates } from "./host-states.ts";
+import { IsolateNames } from "./isolate-names.ts";
 import { LoadSamples } from "./load-samples.ts";
 import { FleetOutbox } from "./outbox.ts";
 import type { Outcome } from "./outcome.ts";
@@ -61,6 +62,7 @@ export class Fleet extends DurableObject<Env> {
   readonly #pool = new Pool();
   readonly #turns = new Turns();
   readonly #records: HostRecords;
+  readonly #isolates: IsolateNames;
   /** The last good one, which neither an outage of KV nor an invalid document replaces. */
   #catalog: Catalog | null = null;
   #reading: CatalogReading | null = null;
@@ -83,6 +85,8 @@ export class Fleet extends DurableObject<Env> {
     this.#loads = new CatalogLoads(sql, this.#outbox);
     this.#told = new HostStates(sql, this.#outbox);
     this.#samples = new LoadSamples(sql, this.#outbox);
+    this.#isolates = new IsolateNames(sql);
+    this.#pool.holdings.expect(this.#isolates.all(), Date.now());
     // What was shut when this object was evicted is shut now, and not only from the next round of probes on.
     this.#shut();
   }
@@ -93,6 +97,7 @@ export class Fleet extends DurableObject<Env> {
     const catalog = await this.#catalogNow();
     const nowMs = Date.now();
     const hosts = (catalog?.hosts ?? []).map((host) => ({ id: host.id, capacity: capacityOf(host) }));
+    this.#isolates.note(report.isolate);
     const { spare, hasOpened } = this.#pool.report(report, hosts, nowMs);
     this.#callTurns();
     // A breaker that opens wants to know at once whether the host is there at all.
@@ -115,6 +120,7 @@ export class Fleet extends DurableObject<Env> {
   async take(request: TakeRequest, pollMs: number): Promise<Taken> {
     if (!this.#pool.holdings.knows(request.isolate)) return { kind: "unknown" };
     const answer = this.#pool.take(request, Date.now());
+    this.#callTurns();
     if (answer.kind === "granted") return { ...answer, waited: false };
     if (answer.kind === "refused") return answer;
     const host = await this.#turns.wait(request.id, pollMs);
@@ -191,11 +197,17 @@ export class Fleet extends DurableObject<Env> {
     await this.ctx.storage.setAlarm(Date.now() + PROBE_EVERY_MS);
     const reading = await this.#readCatalog();
     if (this.#catalog !== null) await this.#probeAll(this.#catalog);
-    this.#pool.sweep(Date.now());
+    this.#sweep(Date.now());
     this.#callTurns();
     this.#keptGood = await keepLastGood(this.env.KV, reading, this.#keptGood);
     await this.#loads.note(reading, Date.now());
     await this.#outbox.send();
+  }
+
+  #sweep(nowMs: number): void {
+    const { holdings } = this.#pool;
+    this.#pool.sweep(nowMs);
+    if (!holdings.isUnsure(nowMs)) this.#isolates.keepOnly((name) => holdings.knows(name));
   }
 
   /** The catalog in force; read anew by every alarm. */

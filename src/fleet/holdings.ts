@@ -11,6 +11,8 @@ export const SILENT_AFTER_MS = 15_000;
  * work in flight (`ticket-book.ts`), so whatever it took of them has been reported by then.
  */
 const SPARE_KEPT_MS = 8_000;
+/** Isolates with work in flight look every 2 s whether their last report is 2 s old. */
+const HEARD_WITHIN_MS = 4_500;
 
 export type Holder = {
   readonly host: string;
@@ -47,6 +49,20 @@ export class Holdings {
   readonly #tickets = new Map<string, Ticket>();
   readonly #granted = new Map<string, number>();
   readonly #isolates = new Map<string, Isolate>();
+
+  readonly #unheard = new Set<string>();
+  #unheardUntilMs = 0;
+
+  /** This object is new in memory: these isolates had slots in its life before, and have not said how many they have. */
+  expect(isolates: readonly string[], nowMs: number): void {
+    for (const isolate of isolates) this.#unheard.add(isolate);
+    this.#unheardUntilMs = nowMs + HEARD_WITHIN_MS;
+  }
+
+  /** Whether there may be requests in flight that nobody has told of yet. */
+  isUnsure(nowMs: number): boolean {
+    return this.#unheard.size > 0 && nowMs < this.#unheardUntilMs;
+  }
 
   /** Requests in flight on a host, as far as is known. */
   inFlight(host: string): number {
@@ -104,6 +120,7 @@ export class Holdings {
    * @returns the tickets that it no longer has, or null when the report was overtaken by a later one
    */
   report({ isolate, seq, used, tickets }: HoldingsReport, nowMs: number): string[] | null {
+    this.#unheard.delete(isolate);
     const known = this.#isolates.get(isolate);
     if (known !== undefined && seq <= known.seq) return null;
     this.#isolates.set(isolate, { seq, heardAtMs: nowMs, used: new Map(Object.entries(used)), spare: new Map() });

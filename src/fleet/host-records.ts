@@ -16,6 +16,8 @@ export class HostRecords {
   readonly #health = new Map<string, HostHealth>();
   readonly #probed = new Map<string, Probed & { readonly missing: readonly string[] }>();
   readonly #drained = new Set<string>();
+  /** Those that have not answered well, and not long enough since. */
+  readonly #gone = new Set<string>();
   readonly #canaryAtMs = new Map<string, number>();
 
   constructor(sql: SqlStorage) {
@@ -70,7 +72,7 @@ export class HostRecords {
   /**
    * Takes in what one probe found.
    *
-   * @returns whether the host has just answered for long enough to be trusted again
+   * @returns whether the host was gone and has just answered for long enough to be trusted again
    */
   observe(catalog: Catalog, host: Host, probed: Probed): boolean {
     const health = observe(this.health(host.id), probed.result);
@@ -82,7 +84,8 @@ export class HostRecords {
       "INSERT INTO health (host, value) VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET value = excluded.value",
       ...[host.id, JSON.stringify(health)],
     );
-    return health.lastResult === "healthy" && health.inRow === GOOD_PROBES_TO_RECOVER;
+    if (probed.result !== "healthy") this.#gone.add(host.id);
+    return probed.result === "healthy" && health.inRow >= GOOD_PROBES_TO_RECOVER && this.#gone.delete(host.id);
   }
 
   /** Forgets what probes said of hosts that the catalog has no more. */

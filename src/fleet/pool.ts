@@ -14,6 +14,8 @@ import { Signals } from "./signals.ts";
 
 /** Part of a host's free slots that an isolate is given in advance: so many isolates may come before one is left dry. */
 const SPARE_PART = 4;
+/** And so many more than it uses now: one that is idle keeps hardly any from the others. */
+const SPARE_BEYOND_USE = 2;
 
 /** Who waits asks every 2 s whether its turn has come: one that missed three has gone. */
 const ASKS_WITHIN_MS = 6_000;
@@ -49,6 +51,9 @@ export type Answer =
       readonly retryAfterMs: number;
     };
 
+/** Whose turn has come, with its host; null for who must ask again, because no host takes anything any more. */
+export type Called = { readonly id: string; readonly host: string | null };
+
 export class Pool {
   readonly holdings = new Holdings();
   readonly signals = new Signals();
@@ -58,14 +63,14 @@ export class Pool {
   #shut: ReadonlySet<string> = new Set();
   readonly #waiting = new Map<string, { readonly request: TakeRequest; heardAtMs: number }>();
   readonly #weights = new Map<string, Pick<Waiter, "account" | "share" | "weight">>();
-  #turns: { readonly id: string; readonly host: string }[] = [];
+  #turns: Called[] = [];
   /** By the hosts that they want. */
   readonly #crowds = new Map<string, Crowd>();
   #overloadedAtMs = Number.NEGATIVE_INFINITY;
   readonly decisions: Decision[] = [];
 
-  /** Those whose turn has come since the last look. */
-  turns(): readonly { readonly id: string; readonly host: string }[] {
+  /** Those who were called since the last look. */
+  turns(): readonly Called[] {
     const turns = this.#turns;
     this.#turns = [];
     return turns;
@@ -74,6 +79,8 @@ export class Pool {
   shut(hosts: ReadonlySet<string>, nowMs: number): void {
     this.#shut = hosts;
     this.#serveAll(nowMs);
+    for (const [id, { request }] of this.#waiting)
+      if (this.#outMs(request.pairs, nowMs) !== null) this.#turns.push({ id, host: null });
   }
 
   /** One request for a slot; asked again with the same id, the answer is where it stands by now. */
@@ -88,7 +95,7 @@ export class Pool {
     }
     if (waiting !== undefined) {
       waiting.heardAtMs = nowMs;
-      return { kind: "waiting" };
+      return this.#look(request, nowMs);
     }
     const crowd = this.#crowdOf(request.pairs);
     const servedPerMs = this.#forecast.servedPerMs(request.pairs);
@@ -97,6 +104,8 @@ export class Pool {
     else if (this.line.size === 0 && nowMs - this.#overloadedAtMs >= OWED_FOR_MS) this.line.forgive();
     const shareMs = isOverloaded ? crowd.shareMs(request.account) : 0;
     if (shareMs > 0) return this.#refuse(request, "share", shareMs, nowMs);
+    // Those who wait go first: time alone may have freed a slot, which nobody was told of.
+    if (this.line.size > 0) for (const { host } of request.pairs) this.#serve(host, nowMs);
     const free = request.pairs.find((pair) => this.#isFree(pair, nowMs));
     if (free === undefined) return this.#join(request, crowd, servedPerMs, isOverloaded, nowMs);
     crowd.lets(request);
@@ -153,9 +162,12 @@ export class Pool {
     if (gone === null) return { spare: {}, hasOpened };
     for (const id of gone) this.release(id, { kind: "neither" }, null, nowMs);
     this.#serveAll(nowMs);
+    const inUse = inUseBy(report);
     const spare: Record<string, number> = {};
     for (const { id, capacity } of hosts) {
-      const count = this.#isPlain(id) ? Math.floor((capacity - this.holdings.held(id, nowMs)) / SPARE_PART) : 0;
+      if (!this.#isPlain(id, nowMs)) continue;
+      const part = Math.floor((capacity - this.holdings.held(id, nowMs)) / SPARE_PART);
+      const count = Math.min(part, (inUse.get(id) ?? 0) + SPARE_BEYOND_USE);
       if (count <= 0) continue;
       this.holdings.offer(report.isolate, id, count, nowMs);
       spare[id] = count;
@@ -176,6 +188,13 @@ export class Pool {
     for (const [key, crowd] of this.#crowds) if (crowd.isGone(nowMs)) this.#crowds.delete(key);
     for (const id of this.holdings.silent(nowMs)) this.release(id, { kind: "neither" }, null, nowMs);
     this.#serveAll(nowMs);
+  }
+
+  /** Whether a turn has come since the waiter was told that it waits. */
+  #look({ id, pairs }: TakeRequest, nowMs: number): Answer {
+    for (const { host } of pairs) this.#serve(host, nowMs);
+    const host = this.holdings.hostOf(id);
+    return host === undefined ? { kind: "waiting" } : { kind: "granted", host };
   }
 
   #join(request: TakeRequest, crowd: Crowd, servedPerMs: number | null, isOverloaded: boolean, nowMs: number): Answer {
@@ -248,12 +267,14 @@ export class Pool {
   }
 
   #isFree({ host, servedAs, capacity }: Pair, nowMs: number): boolean {
-    if (this.#shut.has(host) || this.holdings.held(host, nowMs) >= capacity) return false;
+    if (this.#shut.has(host) || this.holdings.isUnsure(nowMs)) return false;
+    if (this.holdings.held(host, nowMs) >= capacity) return false;
     return this.signals.mayCall(host, servedAs, capacity, nowMs);
   }
 
   /** Whether isolates may fill a host's free slots by themselves: nobody waits for it, and nothing speaks against it. */
-  #isPlain(host: string): boolean {
+  #isPlain(host: string, nowMs: number): boolean {
+    if (this.holdings.isUnsure(nowMs)) return false;
     return !this.#shut.has(host) && this.signals.isClosed(host) && this.line.waitingFor(host) === 0;
   }
 
@@ -265,4 +286,11 @@ export class Pool {
     this.decisions.push(decision);
     if (this.decisions.length > DECISIONS_KEPT) this.decisions.shift();
   }
+}
+
+/** What an isolate has in flight, by host. */
+function inUseBy({ used, tickets }: HoldingsReport): Map<string, number> {
+  const inUse = new Map(Object.entries(used));
+  for (const { host } of Object.values(tickets)) inUse.set(host, (inUse.get(host) ?? 0) + 1);
+  return inUse;
 }

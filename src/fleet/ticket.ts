@@ -72,16 +72,9 @@ export type Counter = {
 
 /** One ticket for one of these hosts. Never rejects. */
 export async function takeTicket(counter: Counter, wish: Wish): Promise<Turn> {
-  const { book, now } = counter;
-  const [first] = wish.order;
-  if (
-    first !== undefined &&
-    first.standing === "able" &&
-    book.takeSpare(wish.id, first.host.id, first.served.as, now())
-  ) {
-    record(counter, wish, first.host.id, "first choice, plainly free");
-    return { kind: "ticket", ticket: usedTicket(counter, wish.id, first, "fleet") };
-  }
+  const plain = spareTicket(counter, wish, wish.order.slice(0, 1), "first choice, plainly free");
+  if (plain !== null) return { kind: "ticket", ticket: plain };
+  const { now } = counter;
   if (now() < counter.lost.untilMs) return locally(counter, wish);
   const forgets = (): void => counter.defer(forget(counter, wish.id));
   // Who leaves gets out of the line at once, and the question under way is answered. A ticket goes back by its end only.
@@ -109,16 +102,15 @@ async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
     const waitedMs = now() - sinceMs;
     // Nobody is kept for longer than it bears to wait.
     const pollMs = Math.min(polls === 0 ? FIRST_POLL_MS : POLL_MS, Math.max(0, wish.maxWaitMs - waitedMs));
-    if (left.aborted) return { kind: "left" };
+    if (left.aborted) return polls === 0 ? { kind: "left" } : gone(counter, wish);
     const answer = await within(pollMs + GRACE_MS, connect().take(request, pollMs));
     if (answer.kind === "unknown") {
       await counter.report();
       if (waitedMs > POLL_MS) throw new Error("the Fleet object does not hear what this isolate holds");
       continue;
     }
-    if (answer.kind === "refused") return answer;
     if (answer.kind === "granted") {
-      if (left.aborted) return { kind: "left" };
+      if (left.aborted) return gone(counter, wish);
       const choice = order.find(({ host }) => host.id === answer.host);
       if (choice === undefined) throw new Error(`the Fleet object chose ${answer.host}, which was not asked for`);
       const inLineMs = now() - sinceMs;
@@ -127,11 +119,31 @@ async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
         ticket: grantedTicket(counter, wish.id, choice, answer.waited || polls > 0 ? inLineMs : null),
       };
     }
-    if (waitedMs >= wish.maxWaitMs) {
-      counter.defer(forget(counter, wish.id));
-      return { kind: "refused", because: "full", retryAfterMs: 1_000 };
-    }
+    // What keeps this request waiting may have been given to its own isolate meanwhile.
+    const plain = spareTicket(counter, wish, order, "plainly free by now");
+    if (answer.kind === "refused" && plain === null) return answer;
+    if (plain === null && waitedMs < wish.maxWaitMs) continue;
+    counter.defer(forget(counter, wish.id));
+    if (plain !== null) return { kind: "ticket", ticket: plain };
+    return { kind: "refused", because: "full", retryAfterMs: 1_000 };
   }
+}
+
+/** Whoever left has said so already, but perhaps before its question was heard: it is said again. */
+function gone(counter: Counter, { id }: Wish): Turn {
+  counter.defer(forget(counter, id));
+  return { kind: "left" };
+}
+
+/** A slot of one of these hosts that was given in advance; null when there is none. */
+function spareTicket(counter: Counter, wish: Wish, choices: readonly Weighed[], why: string): Ticket | null {
+  const { book, now } = counter;
+  const choice = choices.find(
+    ({ standing, host, served }) => standing === "able" && book.takeSpare(wish.id, host.id, served.as, now()),
+  );
+  if (choice === undefined) return null;
+  record(counter, wish, choice.host.id, why);
+  return usedTicket(counter, wish.id, choice, "fleet");
 }
 
 /** By the isolate's own count: never more than a host has slots for, as far as this isolate can see. */

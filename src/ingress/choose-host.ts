@@ -5,6 +5,7 @@
 import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
 import { weightOf } from "#src/fleet/line.ts";
 import { orderOf } from "#src/fleet/order.ts";
+import type { Outcome } from "#src/fleet/outcome.ts";
 import { type Ticket, type Turn, takeTicket } from "#src/fleet/ticket.ts";
 import { candidatesOf } from "#src/fleet/variants.ts";
 import { pairKey } from "#src/fleet/view.ts";
@@ -70,7 +71,12 @@ export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
     if (tried.length === 0) mirrorOnce(asking);
     return { kind: "host", by: seated(asking, turn.ticket, able) };
   };
-  return { next, over: ({ ticket }, outcome) => ticket.finish(outcome, 0) };
+  return { next, over: ({ ticket }, outcome) => ticket.finish(outcome, weightBy(outcome)) };
+}
+
+/** A host that failed has made nothing; what one has made that was left behind nobody knows. */
+function weightBy({ kind }: Outcome): number | null {
+  return kind === "neither" ? null : 0;
 }
 
 /** The seat of a ticket; while it is held the isolate reports that it is. */

@@ -224,6 +224,7 @@ describe("a caller who leaves", () => {
     expect(said).toEqual([]);
   });
 
+  // Said twice: at once, and when the question under way has been answered, which may have been heard after the first.
   test("while it waits: gets out of the line at once, and asks no more", async () => {
     const leaving = new AbortController();
     const { it, settled } = counter(async (poll) => {
@@ -231,7 +232,7 @@ describe("a caller who leaves", () => {
       return waits(poll);
     });
     expect(await takeTicket(it, wish({ left: leaving.signal }))).toEqual({ kind: "left" });
-    expect(await settled()).toEqual(["take 250", "take 2000", "leave"]);
+    expect(await settled()).toEqual(["take 250", "take 2000", "leave", "leave"]);
   });
 
   test("while its ticket is on its way: gives it back, and holds none", async () => {
@@ -241,7 +242,7 @@ describe("a caller who leaves", () => {
       return granted("a");
     });
     expect(await takeTicket(it, wish({ left: leaving.signal }))).toEqual({ kind: "left" });
-    expect(await settled()).toEqual(["take 250", "leave"]);
+    expect(await settled()).toEqual(["take 250", "leave", "leave"]);
     expect(book.inFlight("a")).toBe(0);
   });
 
@@ -270,7 +271,7 @@ describe("a caller who leaves", () => {
     });
     broken.leave = true;
     expect(await takeTicket(it, wish({ left: leaving.signal }))).toEqual({ kind: "left" });
-    expect(await settled()).toEqual(["take 250", "leave"]);
+    expect(await settled()).toEqual(["take 250", "leave", "leave"]);
   });
 });
 
