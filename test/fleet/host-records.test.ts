@@ -41,3 +41,23 @@ test("an engine that hangs goes out after three, though it calls itself healthy,
   expect(said).toBe("CHHHHHcccccCHH");
   expect(states.slice(5)).toEqual(["up", "up", "up", "down", "down", "down", "down", "up", "up"]);
 });
+
+test.each<{ said: string; recovers: string }>([
+  { said: "HHHH", recovers: "----" },
+  { said: "HFHHHH", recovers: "---R--" },
+  { said: "FFFFHH", recovers: "-----R" },
+  { said: "HFHFHH", recovers: "-----R" },
+  { said: "LHH", recovers: "--R" },
+])("probes that say $said: trusted again at $recovers", async ({ said, recovers }) => {
+  const results = { H: "healthy", F: "failed", L: "loading" } as const;
+  const seen = await runInDurableObject(env.FLEET.getByName(crypto.randomUUID()), (_, { storage: { sql } }) => {
+    const records = new HostRecords(sql);
+    const [host] = catalog.hosts;
+    if (host === undefined) throw new Error("a catalog has a host");
+    return [...said].map((letter) => {
+      const result = results[letter as keyof typeof results];
+      return records.observe(catalog, host, probed(result)) ? "R" : "-";
+    });
+  });
+  expect(seen.join("")).toBe(recovers);
+});

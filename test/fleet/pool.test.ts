@@ -124,7 +124,69 @@ describe("nobody waits", () => {
   });
 });
 
+describe("hosts that go out", () => {
+  test("leave nobody waiting for them alone: they ask again, and hear it", () => {
+    const pool = new Pool();
+    for (const id of ["1", "2"]) pool.take(request(id), NOW_MS);
+    pool.take(request("3", { pairs: both.slice(1).map((pair) => ({ ...pair, capacity: 0 })) }), NOW_MS);
+    pool.shut(new Set(["a"]), NOW_MS);
+    expect(pool.turns()).toEqual([{ id: "2", host: null }]);
+    expect(pool.take(request("2"), NOW_MS)).toMatchObject({ kind: "refused", because: "out" });
+  });
+});
+
+describe("a pool that is new in memory", () => {
+  /** Of its life before it knows isolate `j`. */
+  const anew = (): Pool => {
+    const pool = new Pool();
+    pool.holdings.expect(["j"], NOW_MS);
+    reported(pool);
+    return pool;
+  };
+
+  test("grants nothing before it has heard what isolates hold", () => {
+    const pool = anew();
+    expect(pool.take(request("1"), NOW_MS)).toEqual({ kind: "waiting" });
+    expect(reported(pool, {}, NOW_MS + 1).spare).toEqual({});
+    reported(pool, { isolate: "j", used: { a: 1 } }, NOW_MS + 2);
+    expect(pool.take(request("1"), NOW_MS + 2)).toEqual({ kind: "waiting" });
+    reported(pool, { isolate: "j" }, NOW_MS + 3);
+    expect(pool.turns()).toEqual([{ id: "1", host: "a" }]);
+  });
+
+  test("waits no longer than they take to report", () => {
+    const pool = anew();
+    pool.take(request("1"), NOW_MS);
+    expect(pool.take(request("1"), NOW_MS + 4_499)).toEqual({ kind: "waiting" });
+    expect(pool.take(request("1"), NOW_MS + 4_500)).toEqual({ kind: "granted", host: "a" });
+  });
+});
+
 describe("slots in advance", () => {
+  const B = [{ host: "b", servedAs: "m", capacity: 8 }];
+
+  test.each<{ name: string; used: Record<string, number>; tickets: number; spare: number }>([
+    { name: "two for one that is idle", used: {}, tickets: 0, spare: 2 },
+    { name: "two more than are used", used: { b: 8 }, tickets: 0, spare: 10 },
+    { name: "two more than are used one by one", used: { b: 3 }, tickets: 5, spare: 10 },
+    { name: "no more than a quarter of what is free", used: { b: 20 }, tickets: 0, spare: 11 },
+  ])("follow use: $name", ({ used, tickets, spare }) => {
+    const held = Object.fromEntries(Array.from({ length: tickets }, (_, id) => [id, { host: "b", servedAs: "m" }]));
+    const report = { isolate: "i", seq: 1, used, tickets: held, outcomes: {}, decisions: [] };
+    expect(new Pool().report(report, [{ id: "b", capacity: 64 }], NOW_MS).spare).toEqual({ b: spare });
+  });
+
+  test("that nobody used go to who waits when their time is over, and not to who comes then", () => {
+    const pool = new Pool();
+    reported(pool);
+    for (let nth = 0; nth < 6; nth++) pool.take(request(`${nth}`, { pairs: B }), NOW_MS);
+    expect(pool.take(request("waits", { pairs: B }), NOW_MS + 5_000)).toEqual({ kind: "waiting" });
+    expect(pool.take(request("waits", { pairs: B }), NOW_MS + 7_999)).toEqual({ kind: "waiting" });
+    expect(pool.take(request("new", { pairs: B }), NOW_MS + 8_000)).toEqual({ kind: "granted", host: "b" });
+    expect(pool.turns()).toEqual([{ id: "waits", host: "b" }]);
+    expect(pool.take(request("late", { pairs: B }), NOW_MS + 8_000)).toEqual({ kind: "waiting" });
+  });
+
   test("are a quarter of what is free, while nobody waits; the rest is for who asks", () => {
     const pool = new Pool();
     expect(reported(pool).spare).toEqual({ b: 2 });

@@ -217,6 +217,25 @@ describe("no ticket", () => {
   });
 });
 
+describe("a slot that was given in advance while the question was under way", () => {
+  test.each<{ name: string; answer: Take; left: string[] }>([
+    { name: "waits", answer: waits, left: ["leave"] },
+    {
+      name: "is refused",
+      answer: async () => ({ kind: "refused", because: "full", retryAfterMs: 1_000 }),
+      left: ["leave"],
+    },
+  ])("is used by who $name", async ({ answer, left }) => {
+    const { it, book, settled } = counter(async (poll) => {
+      spare(book, { b: 1 });
+      return answer(poll);
+    });
+    expect(seen(ticketOf(await takeTicket(it, wish())))).toMatchObject({ host: "b", placedBy: "fleet" });
+    expect(await settled()).toEqual(["take 250", ...left]);
+    expect(book.inFlight("b")).toBe(1);
+  });
+});
+
 describe("a caller who leaves", () => {
   test("before anything was asked: nothing is", async () => {
     const { it, said } = counter(async () => granted("a"));

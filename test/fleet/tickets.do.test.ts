@@ -269,6 +269,29 @@ describe("what isolates hold", () => {
     expect(await one.take("3")).toMatchObject({ kind: "granted" });
   });
 
+  test("is waited for by an object that was evicted, where it has not said so yet", async () => {
+    const fleet = await pool();
+    const [one, other] = [await known(fleet), await known(fleet)];
+    await one.take("1");
+    await other.take("2");
+    await evictDurableObject(fleet);
+    await one.report({ tickets: { 1: ON_GPU } });
+    expect(await one.take("3")).toEqual({ kind: "waiting" });
+    await other.report({ tickets: { 2: ON_GPU } });
+    expect(await one.take("3")).toEqual({ kind: "waiting" });
+    await fleet.release("2", OK, 100);
+    expect(await one.take("3")).toMatchObject({ kind: "granted" });
+  });
+
+  test("is not waited for from one that had fallen silent before", async () => {
+    const fleet = await pool();
+    await known(fleet);
+    later(15_000);
+    await runDurableObjectAlarm(fleet);
+    await evictDurableObject(fleet);
+    expect(await (await known(fleet)).take("1")).toEqual(GRANTED);
+  });
+
   test("counts as little as it says: a ticket that it no longer names is free", async () => {
     const fleet = await pool();
     const one = await known(fleet);
