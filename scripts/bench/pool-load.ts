@@ -5,7 +5,8 @@
 import { seeded } from "#scripts/storm/chance.ts";
 import { weightOf } from "#src/fleet/line.ts";
 import type { Pair } from "#src/fleet/pair.ts";
-import { Pool, type TakeRequest } from "#src/fleet/pool.ts";
+import { Pool } from "#src/fleet/pool.ts";
+import type { TakeRequest } from "#src/fleet/take.ts";
 
 export type LoadCaller = {
   readonly share: number;

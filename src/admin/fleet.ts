@@ -3,7 +3,7 @@
  * traffic and why, the waiting line, and the latest decisions.
  */
 import type { Catalog, Host, Model } from "#src/catalog/schema.ts";
-import type { FleetPage } from "#src/fleet/fleet.do.ts";
+import type { FleetPage } from "#src/fleet/fleet-words.ts";
 import { capacityOf, type FleetView, pairKey, UNSEEN, UNTRIED } from "#src/fleet/view.ts";
 import { POOL } from "#src/fleet/watch.ts";
 import { type Candidate, weigh } from "#src/fleet/weigh.ts";

@@ -5,11 +5,11 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { type CatalogReading, keepLastGood, readCatalog, readLastGood } from "#src/catalog/load.ts";
-import type { Catalog, CatalogProblem, Host } from "#src/catalog/schema.ts";
+import type { Catalog, Host } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import { reach } from "#src/upstream/reach.ts";
 import { CatalogLoads } from "./catalog-loads.ts";
-import type { Decision } from "./decision.ts";
+import type { FleetPage, FleetSnapshot, Taken } from "./fleet-words.ts";
 import { mayServe } from "./health.ts";
 import { HostRecords } from "./host-records.ts";
 import { HostStates } from "./host-states.ts";
@@ -17,8 +17,9 @@ import { IsolateNames } from "./isolate-names.ts";
 import { LoadSamples } from "./load-samples.ts";
 import { FleetOutbox } from "./outbox.ts";
 import type { Outcome } from "./outcome.ts";
-import { type Answer, Pool, type TakeRequest } from "./pool.ts";
+import { Pool } from "./pool.ts";
 import { probeAll } from "./probes.ts";
+import type { TakeRequest } from "./take.ts";
 import type { Report } from "./ticket-book.ts";
 import { Turns } from "./turns.ts";
 import { capacityOf, type FleetView, type HostView } from "./view.ts";
@@ -26,37 +27,6 @@ import { capacityOf, type FleetView, type HostView } from "./view.ts";
 export const PROBE_EVERY_MS = 10_000;
 /** A drain is certain when no isolate may fill a slot by itself any more: 2.5 s, and what a report takes. */
 const DRAINED_WITHIN_MS = 4_000;
-
-export type FleetSnapshot = {
-  readonly view: FleetView;
-  /** Slots that the asking isolate may fill by itself, by host. */
-  readonly spare: Readonly<Record<string, number>>;
-  /** Hosts that somebody waits for. */
-  readonly awaited: readonly string[];
-  /** When the hosts are asked next, ms since the epoch: before then nothing changes. */
-  readonly nextProbeAtMs: number;
-  /** Raised by an admin's purge: issuers' keys fetched before it are not trusted any more. */
-  readonly keysEpoch: number;
-};
-
-/** What `take` says: also `unknown`, where the isolate must report first. */
-export type Taken =
-  | Exclude<Answer, { kind: "granted" }>
-  | { readonly kind: "granted"; readonly host: string; readonly waited: boolean }
-  | { readonly kind: "unknown" };
-
-/** What the admin's page shows beside the view. */
-export type FleetPage = {
-  readonly view: FleetView;
-  readonly hosts: Readonly<
-    Record<string, { readonly reason: string | null; readonly slots: number | null; readonly spare: number }>
-  >;
-  readonly waiting: readonly { readonly model: string; readonly account: string; readonly sinceMs: number }[];
-  readonly decisions: readonly Decision[];
-  /** Why the document in KV is not in force; empty when it is. */
-  readonly refused: readonly CatalogProblem[];
-  readonly nextProbeAtMs: number;
-};
 
 export class Fleet extends DurableObject<Env> {
   readonly #pool = new Pool();
@@ -167,7 +137,7 @@ export class Fleet extends DurableObject<Env> {
       view: this.#view(nowMs),
       hosts: Object.fromEntries(hosts),
       waiting: this.#pool.waiting(),
-      decisions: this.#pool.decisions,
+      decisions: this.#pool.decisions.all(),
       refused: this.#reading?.refused ?? [],
       nextProbeAtMs,
     };

@@ -2,15 +2,16 @@
  * The pool's one decision: who may use which slot now, who waits, and who is told to come back. Never more in flight on a
  * host than its capacity. No I/O; the clock is an argument; whose turn has come is read from `turns`.
  */
-
-import { Crowd } from "./crowd.ts";
-import type { Decision } from "./decision.ts";
+import type { Crowd } from "./crowd.ts";
+import { Crowds } from "./crowds.ts";
+import { type Decision, Decisions } from "./decision.ts";
 import { Forecast, standingBoundMs, waitMs } from "./forecast.ts";
 import { Holdings, type HoldingsReport } from "./holdings.ts";
 import { Line, type Waiter } from "./line.ts";
 import { add, type Gathered, NO_OUTCOMES, type Outcome } from "./outcome.ts";
-import { hostsKey, type Pair } from "./pair.ts";
+import type { Pair } from "./pair.ts";
 import { Signals } from "./signals.ts";
+import type { Answer, Called, TakeRequest } from "./take.ts";
 
 /** Part of a host's free slots that an isolate is given in advance: so many isolates may come before one is left dry. */
 const SPARE_PART = 4;
@@ -25,35 +26,6 @@ const OWED_FOR_MS = 3_000;
 const SHUT_FOR_MS = 20_000;
 const DECISIONS_KEPT = 100;
 
-export type TakeRequest = Omit<Waiter, "sinceMs"> & {
-  readonly isolate: string;
-  /** For the record of decisions. */
-  readonly model: string;
-  /** How long it waits already: it was tried at another host before. */
-  readonly waitedMs: number;
-  /** How long the caller bears to wait, from now on. 0: not at all. */
-  readonly maxWaitMs: number;
-  /** Whether that may be cut while the pool is overloaded: nobody has asked for it in particular. */
-  readonly mayCutWait: boolean;
-  readonly maxWaiting: number;
-};
-
-export type Answer =
-  | { readonly kind: "granted"; readonly host: string }
-  | { readonly kind: "waiting" }
-  | {
-      readonly kind: "refused";
-      /**
-       * `share`: the caller asks for more than its share; `full`: everybody would wait for longer than is borne; `out`: no
-       * host takes anything, which the asking isolate has not heard yet.
-       */
-      readonly because: "full" | "share" | "out";
-      readonly retryAfterMs: number;
-    };
-
-/** Whose turn has come, with its host; null for who must ask again, because no host takes anything any more. */
-export type Called = { readonly id: string; readonly host: string | null };
-
 export class Pool {
   readonly holdings = new Holdings();
   readonly signals = new Signals();
@@ -64,10 +36,9 @@ export class Pool {
   readonly #waiting = new Map<string, { readonly request: TakeRequest; heardAtMs: number }>();
   readonly #weights = new Map<string, Pick<Waiter, "account" | "share" | "weight">>();
   #turns: Called[] = [];
-  /** By the hosts that they want. */
-  readonly #crowds = new Map<string, Crowd>();
+  readonly #crowds = new Crowds();
   #overloadedAtMs = Number.NEGATIVE_INFINITY;
-  readonly decisions: Decision[] = [];
+  readonly decisions = new Decisions(DECISIONS_KEPT);
 
   /** Those who were called since the last look. */
   turns(): readonly Called[] {
@@ -97,7 +68,7 @@ export class Pool {
       waiting.heardAtMs = nowMs;
       return this.#look(request, nowMs);
     }
-    const crowd = this.#crowdOf(request.pairs);
+    const crowd = this.#crowds.of(request.pairs);
     const servedPerMs = this.#forecast.servedPerMs(request.pairs);
     const isOverloaded = crowd.asks(request, servedPerMs, nowMs);
     if (isOverloaded) this.#overloadedAtMs = nowMs;
@@ -118,7 +89,7 @@ export class Pool {
   /** Who waited no longer waits; who was granted a slot meanwhile gives it back. */
   leave(id: string, nowMs: number): void {
     const waiting = this.#waiting.get(id);
-    if (waiting !== undefined && this.line.leave(id)) this.#crowdOf(waiting.request.pairs).waits(-1, nowMs);
+    if (waiting !== undefined && this.line.leave(id)) this.#crowds.of(waiting.request.pairs).waits(-1, nowMs);
     this.#waiting.delete(id);
     this.release(id, { kind: "neither" }, 0, nowMs);
   }
@@ -158,7 +129,7 @@ export class Pool {
       this.signals.observe(host, servedAs, outcomes, nowMs),
     );
     const hasOpened = opened.includes(true);
-    for (const decision of report.decisions) this.#keep(decision);
+    for (const decision of report.decisions) this.decisions.keep(decision);
     if (gone === null) return { spare: {}, hasOpened };
     for (const id of gone) this.release(id, { kind: "neither" }, null, nowMs);
     this.#serveAll(nowMs);
@@ -185,7 +156,7 @@ export class Pool {
   /** Frees what silent isolates held, and the places of those who ask no more. */
   sweep(nowMs: number): void {
     for (const [id, { heardAtMs }] of this.#waiting) if (nowMs - heardAtMs >= ASKS_WITHIN_MS) this.leave(id, nowMs);
-    for (const [key, crowd] of this.#crowds) if (crowd.isGone(nowMs)) this.#crowds.delete(key);
+    this.#crowds.forgetGone(nowMs);
     for (const id of this.holdings.silent(nowMs)) this.release(id, { kind: "neither" }, null, nowMs);
     this.#serveAll(nowMs);
   }
@@ -231,15 +202,6 @@ export class Pool {
     return { kind: "refused", because, retryAfterMs: Math.max(1_000, Math.min(60_000, waitMs)) };
   }
 
-  #crowdOf(pairs: readonly Pair[]): Crowd {
-    const key = hostsKey(pairs);
-    const known = this.#crowds.get(key);
-    if (known !== undefined) return known;
-    const fresh = new Crowd();
-    this.#crowds.set(key, fresh);
-    return fresh;
-  }
-
   #grant(request: TakeRequest, { host, servedAs, capacity }: Pair, nowMs: number): void {
     const { id, account, share, weight, isolate } = request;
     this.signals.call(host, servedAs, capacity, nowMs);
@@ -255,7 +217,7 @@ export class Pool {
     for (;;) {
       const waiter = this.line.next(host, nowMs, (pair) => this.#isFree(pair, nowMs));
       if (waiter === undefined) return;
-      this.#crowdOf(waiter.pairs).waits(-1, nowMs);
+      this.#crowds.of(waiter.pairs).waits(-1, nowMs);
       const waiting = this.#waiting.get(waiter.id);
       const pair = waiter.pairs.find((candidate) => candidate.host === host);
       this.#waiting.delete(waiter.id);
@@ -279,12 +241,7 @@ export class Pool {
   }
 
   #record({ id, model }: TakeRequest, host: string | null, why: string, atMs: number): void {
-    this.#keep({ atMs, id, model, host, why });
-  }
-
-  #keep(decision: Decision): void {
-    this.decisions.push(decision);
-    if (this.decisions.length > DECISIONS_KEPT) this.decisions.shift();
+    this.decisions.keep({ atMs, id, model, host, why });
   }
 }
 

@@ -3,7 +3,7 @@
  * isolate holds and has seen. A fleet that cannot be reached leaves the last copy in force; without one every host counts
  * as unseen and is tried.
  */
-import type { FleetSnapshot } from "./fleet.do.ts";
+import type { FleetSnapshot } from "./fleet-words.ts";
 import { type Report, TicketBook } from "./ticket-book.ts";
 
 /** A copy is refreshed behind the request that finds it this old. */

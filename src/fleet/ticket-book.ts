@@ -5,7 +5,7 @@
  * Slots given in advance may be used until 2.5 s after the report was sent that brought them, and not while the next one
  * is under way: what the report says is in use is then all that can be in use (`holdings.ts` keeps them for longer).
  */
-import type { Decision } from "./decision.ts";
+import { type Decision, Decisions } from "./decision.ts";
 import type { HoldingsReport } from "./holdings.ts";
 import { both, type Gathered, gather, type Outcome } from "./outcome.ts";
 import { type FleetView, UNSEEN } from "./view.ts";
@@ -36,7 +36,7 @@ export class TicketBook {
   #spare = new Map<string, number>();
   #spareUntilMs = 0;
   #outcomes: Gathered = {};
-  #decisions: Decision[] = [];
+  readonly #decisions = new Decisions(DECISIONS_KEPT);
   readonly #avoided = new Map<string, { readonly untilMs: number; readonly inRow: number }>();
 
   /** @param isolate a name that no other isolate has */
@@ -98,8 +98,7 @@ export class TicketBook {
   }
 
   decided(decision: Decision): void {
-    this.#decisions.push(decision);
-    if (this.#decisions.length > DECISIONS_KEPT) this.#decisions.shift();
+    this.#decisions.keep(decision);
   }
 
   /** The pool's view with this isolate's own fresh experience in it. */
@@ -129,12 +128,11 @@ export class TicketBook {
       used,
       tickets,
       outcomes: this.#outcomes,
-      decisions: this.#decisions,
+      decisions: this.#decisions.drain(),
     };
     this.#spare = new Map();
     this.#spareUntilMs = 0;
     this.#outcomes = {};
-    this.#decisions = [];
     return report;
   }
 

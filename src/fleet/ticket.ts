@@ -4,9 +4,10 @@
  * when to come back. A Fleet object that cannot be reached leaves the isolate to its own count.
  */
 import { within } from "#src/within.ts";
-import type { Fleet, Taken } from "./fleet.do.ts";
+import type { Fleet } from "./fleet.do.ts";
+import type { Taken } from "./fleet-words.ts";
 import type { Outcome } from "./outcome.ts";
-import type { TakeRequest } from "./pool.ts";
+import type { TakeRequest } from "./take.ts";
 import type { TicketBook } from "./ticket-book.ts";
 import { capacityOf } from "./view.ts";
 import type { Weighed } from "./weigh.ts";

@@ -1,6 +1,6 @@
 /** The isolate's dealings with the pool for one request: the one way that conductors come to a snapshot or a ticket. */
 import type { Env } from "#src/env.ts";
-import type { FleetSnapshot } from "./fleet.do.ts";
+import type { FleetSnapshot } from "./fleet-words.ts";
 import { type AskFleet, currentSnapshot, refresh, type SnapshotMemory } from "./snapshot.ts";
 import type { Counter } from "./ticket.ts";
 

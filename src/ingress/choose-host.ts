@@ -2,7 +2,7 @@
  * Whose turn it is for one question, until a host answers: candidates by variant and residency, weighed by what is known,
  * ordered, and a ticket for one of them.
  */
-import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
+import type { FleetSnapshot } from "#src/fleet/fleet-words.ts";
 import { weightOf } from "#src/fleet/line.ts";
 import { orderOf } from "#src/fleet/order.ts";
 import type { Outcome } from "#src/fleet/outcome.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { HoldingsReport } from "#src/fleet/holdings.ts";
 import type { Gathered, Outcome } from "#src/fleet/outcome.ts";
-import { Pool, type TakeRequest } from "#src/fleet/pool.ts";
+import { Pool } from "#src/fleet/pool.ts";
+import type { TakeRequest } from "#src/fleet/take.ts";
 
 const NOW_MS = 1_790_000_000_000;
 const OK: Outcome = { kind: "ok", ttftMs: 100, tokensPerS: 40 };
@@ -34,7 +35,7 @@ describe("a slot", () => {
     expect(pool.take(request("1", { pairs: both }), NOW_MS)).toEqual({ kind: "granted", host: "a" });
     expect(pool.take(request("2", { pairs: both }), NOW_MS)).toEqual({ kind: "granted", host: "b" });
     expect(pool.take(request("3"), NOW_MS)).toEqual({ kind: "waiting" });
-    expect(pool.decisions.map(({ id, host }) => [id, host])).toEqual([
+    expect(pool.decisions.all().map(({ id, host }) => [id, host])).toEqual([
       ["1", "a"],
       ["2", "b"],
     ]);

@@ -5,7 +5,8 @@
  */
 
 import { seeded } from "#scripts/storm/chance.ts";
-import { Pool, type TakeRequest } from "#src/fleet/pool.ts";
+import { Pool } from "#src/fleet/pool.ts";
+import type { TakeRequest } from "#src/fleet/take.ts";
 import { type Report, TicketBook } from "#src/fleet/ticket-book.ts";
 
 export type Schedule = {

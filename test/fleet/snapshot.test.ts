@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import type { FleetSnapshot } from "#src/fleet/fleet.do.ts";
+import type { FleetSnapshot } from "#src/fleet/fleet-words.ts";
 import { currentSnapshot, newSnapshotMemory } from "#src/fleet/snapshot.ts";
 
 const NOTHING: FleetSnapshot = {

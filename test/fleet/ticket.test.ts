@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Taken } from "#src/fleet/fleet.do.ts";
+import type { Taken } from "#src/fleet/fleet-words.ts";
 import type { Outcome } from "#src/fleet/outcome.ts";
 import { type Counter, type FleetStub, type Ticket, type Turn, takeTicket, type Wish } from "#src/fleet/ticket.ts";
 import { TicketBook } from "#src/fleet/ticket-book.ts";

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CATALOG_KEY } from "#src/catalog/load.ts";
 import type { Fleet } from "#src/fleet/fleet.do.ts";
 import { gather, type Outcome } from "#src/fleet/outcome.ts";
-import type { TakeRequest } from "#src/fleet/pool.ts";
+import type { TakeRequest } from "#src/fleet/take.ts";
 import type { Report } from "#src/fleet/ticket-book.ts";
 import { pairKey } from "#src/fleet/view.ts";
 
