@@ -4,6 +4,7 @@
  */
 import { arrive, poisson } from "./arrivals.ts";
 import type { Seen } from "./caller.ts";
+import type { Crowd } from "./crowd.ts";
 import { judgeOverload } from "./judge-overload.ts";
 import { forgetMost, mostAtOnce } from "./lab-counters.ts";
 import { entriesOf } from "./ledger.ts";
@@ -28,7 +29,11 @@ export const FLOODS_BY = 10;
 const SERVICE_S = PACE.ttftMs / 1_000 + MEAN_TOKENS / PACE.tokensPerSecond;
 const CAPACITY_PER_S = (HOSTS * PACE.slots) / SERVICE_S;
 
-export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloadedAt }: OverloadScale): Scenario {
+/** Asked at once while the runtime warms up. */
+const WARM_UP_AT_ONCE = 16;
+
+export function overload(scale: OverloadScale): Scenario {
+  const { unloadedForMs, overloadedForMs, unloadedAt, overloadedAt } = scale;
   const hosts = alike(HOSTS, "overload", PACE);
   return {
     name: "overload",
@@ -40,6 +45,7 @@ export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloade
         const tokens = FEWEST_TOKENS + Math.floor(chance() * (MOST_TOKENS - FEWEST_TOKENS + 1));
         told(await crowd.ask(arrival.caller, talk({ model: MODEL, text: "overload", tokens }), { workflow }));
       };
+      await warmUp(scale.warmUpRequests, crowd, signal);
       const others = crowd.callers - 1;
       const quiet: Seen[] = [];
       const calm = Array(crowd.callers).fill((CAPACITY_PER_S * unloadedAt) / crowd.callers);
@@ -83,4 +89,17 @@ export function overload({ unloadedForMs, overloadedForMs, unloadedAt, overloade
       return { setting, findings, seen, entries, marks: [{ atMs: startedAtMs, what: `${overloadedAt} x` }] };
     },
   };
+}
+
+/** Questions that do not wait: most are refused, having come all the way to the line. */
+async function warmUp(requests: number, crowd: Crowd, signal: AbortSignal): Promise<void> {
+  let asked = 0;
+  const asking = async (): Promise<void> => {
+    while (asked < requests && !signal.aborted) {
+      const caller = asked++ % crowd.callers;
+      const of = { workflow: `${crowd.workflow}-warm-up`, headers: { prefer: "wait=0" } };
+      await crowd.ask(caller, talk({ model: MODEL, text: "warm-up", tokens: FEWEST_TOKENS }), of);
+    }
+  };
+  await Promise.all(Array.from({ length: WARM_UP_AT_ONCE }, asking));
 }

@@ -11,6 +11,8 @@ export type KillScale = {
   readonly goOnForMs: number;
 };
 export type OverloadScale = {
+  /** Requests before anything is measured: the runtime's heaps grow to their working size over the first ten thousand. */
+  readonly warmUpRequests: number;
   readonly unloadedForMs: number;
   readonly overloadedForMs: number;
   /** Of the capacity. */
@@ -42,7 +44,13 @@ const ALL: readonly Strategy[] = ["weighted", "least-busy", "fastest", "cheapest
 export const FULL: Scale = {
   // Down for longer than the three probes take that put a host out.
   kill: { perSecond: 5, killAfterMs: 15_000, downForMs: 45_000, backWithinMs: 60_000, goOnForMs: 10_000 },
-  overload: { unloadedForMs: 60_000, overloadedForMs: 180_000, unloadedAt: 0.3, overloadedAt: 3 },
+  overload: {
+    warmUpRequests: 12_000,
+    unloadedForMs: 60_000,
+    overloadedForMs: 180_000,
+    unloadedAt: 0.3,
+    overloadedAt: 3,
+  },
   flap: { perSecond: 8, forMs: 90_000 },
   shares: { strategies: ALL, requests: 2_000, perSecond: 50 },
   affinity: { sessions: 160, turns: 4, perSecond: 20 },
@@ -52,7 +60,7 @@ export const FULL: Scale = {
 
 export const SHORT: Scale = {
   kill: { ...FULL.kill, killAfterMs: 8_000, downForMs: 15_000, goOnForMs: 5_000 },
-  overload: { ...FULL.overload, unloadedForMs: 20_000, overloadedForMs: 50_000 },
+  overload: { ...FULL.overload, warmUpRequests: 0, unloadedForMs: 20_000, overloadedForMs: 50_000 },
   flap: { ...FULL.flap, forMs: 60_000 },
   // Of 400 requests one in twenty runs is 5 points off by chance alone, of 1,000 one in some hundreds.
   shares: { ...FULL.shares, requests: 1_000 },
@@ -65,7 +73,7 @@ export const SHORT: Scale = {
 export const BRIEF: Scale = {
   kill: { ...FULL.kill, killAfterMs: 5_000, downForMs: 8_000, goOnForMs: 2_000 },
   // Shorter, and what the callers ask for by chance is less equal than 0.95.
-  overload: { ...FULL.overload, unloadedForMs: 3_000, overloadedForMs: 40_000 },
+  overload: { ...FULL.overload, warmUpRequests: 0, unloadedForMs: 3_000, overloadedForMs: 40_000 },
   flap: { ...FULL.flap, forMs: 25_000 },
   shares: { strategies: ["weighted"], requests: 1_000, perSecond: 40 },
   affinity: { ...FULL.affinity, sessions: 80 },
