@@ -17,7 +17,7 @@ import type { Scenario } from "./scenario.ts";
 
 const MODEL = "chaos/overload";
 /** Long prompts, as it were: half of the time a host reads. The catalog says nothing of waiting: its defaults are tried. */
-const PACE = { slots: 4, ttftMs: 800, tokensPerSecond: 40 };
+const PACE = { slots: 6, ttftMs: 800, tokensPerSecond: 40 };
 const HOSTS = 3;
 /** Of an answer, drawn evenly: fairness is one of tokens, not of requests. */
 const FEWEST_TOKENS = 20;

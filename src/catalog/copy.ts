@@ -2,7 +2,7 @@
  * An isolate's copy of the catalog, never older than 10 s. An invalid document never replaces a good one: what was
  * wrong with it is kept for the operator.
  */
-import { type CatalogReading, isGood, readCatalog, readLastGood } from "./load.ts";
+import { type CatalogReading, isGood, type Lacking, readCatalog, readLastGood } from "./load.ts";
 import type { CatalogProblem } from "./schema.ts";
 
 /** A copy is read again behind the request that finds it this old. */
@@ -47,25 +47,29 @@ export const newCatalogMemory = (): CatalogMemory => ({
  * pause waits for it.
  *
  * @param defer runs work after the response (`waitUntil`)
+ * @param lacking what the Worker lacks for a catalog: one that it cannot serve is refused like one that is wrong
  */
 export async function currentCatalog(
   memory: CatalogMemory,
   kv: Pick<KVNamespace, "get">,
   nowMs: number,
   defer: (work: Promise<void>) => void,
+  lacking: Lacking = () => [],
 ): Promise<CatalogReading> {
   if (memory.reading === null) {
     memory.askedAtMs = nowMs;
-    const reading = await readCatalog(kv);
+    const reading = await readCatalog(kv, null, lacking);
     const lastGood = reading.refused.length === 0 ? null : await readLastGood(kv);
     if (lastGood !== null) adopt(memory, lastGood, nowMs);
     adopt(memory, reading, nowMs);
     return memory.reading ?? reading;
   }
-  if (nowMs - memory.askedAtMs >= COPY_FOR_MS) {
-    memory.awaited = nowMs - memory.askedAtMs >= STALE_AFTER_MS;
+  // A clock that was set back must not keep a copy for as long.
+  const ageMs = Math.abs(nowMs - memory.askedAtMs);
+  if (ageMs >= COPY_FOR_MS) {
+    memory.awaited = ageMs >= STALE_AFTER_MS;
     memory.askedAtMs = nowMs;
-    defer(refresh(memory, kv, nowMs));
+    defer(refresh(memory, kv, nowMs, lacking));
   }
   // Also where another request asked: of two that come together, the second would go by what is long over.
   for (let waitedMs = 0; memory.awaited && waitedMs < WAITED_FOR_MS; waitedMs += WATCH_EVERY_MS)
@@ -74,15 +78,20 @@ export async function currentCatalog(
   return memory.reading;
 }
 
-async function refresh(memory: CatalogMemory, kv: Pick<KVNamespace, "get">, nowMs: number): Promise<void> {
-  adopt(memory, await readCatalog(kv, memory.reading), nowMs);
+async function refresh(
+  memory: CatalogMemory,
+  kv: Pick<KVNamespace, "get">,
+  nowMs: number,
+  lacking: Lacking,
+): Promise<void> {
+  adopt(memory, await readCatalog(kv, memory.reading, lacking), nowMs);
   if (memory.askedAtMs === nowMs) memory.awaited = false;
 }
 
 /** The last good one stays in force while KV is down, or holds a document that is none. */
 function adopt(memory: CatalogMemory, reading: CatalogReading, nowMs: number): void {
   // One that was long on its way may come after a later one.
-  if (nowMs < memory.answeredAtMs) return;
+  if (nowMs < memory.answeredAtMs && memory.askedAtMs !== nowMs) return;
   if (reading.reached) {
     memory.answeredAtMs = nowMs;
     memory.lastRefused = isGood(reading) ? null : refusal(memory, reading, nowMs);

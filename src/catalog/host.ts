@@ -22,7 +22,10 @@ const reach = z.discriminatedUnion("via", [
   z.strictObject({ via: z.literal("vpc"), binding: z.string().min(1), url: httpUrl }),
 ]);
 
-export const host = z.strictObject({
+/** What engines take when nobody tells them: vLLM's `max_num_seqs`, one slot of llama.cpp; a cloud is as good as endless. */
+const USUAL_SLOTS = { vllm: 256, llamacpp: 1, openai: 256 };
+
+const grammar = z.strictObject({
   id: name,
   /** `openai` is any service that speaks OpenAI's protocol and tells nothing of its load: a cloud, as a rule. */
   engine: z.enum(["vllm", "llamacpp", "openai"]),
@@ -32,8 +35,8 @@ export const host = z.strictObject({
   region: z.array(z.string().min(1)).default([]),
   /** Only llama.cpp: the host answers `/completion` and has no `/v1` routes; requests and streams are translated. */
   native: z.boolean().default(false),
-  /** Requests the engine works on at once: `max_num_seqs` (vLLM), `--parallel` (llama.cpp). */
-  slots: z.number().int().positive().default(1),
+  /** Requests the engine works on at once: `max_num_seqs` (vLLM), `--parallel` (llama.cpp). Absent: `USUAL_SLOTS`. */
+  slots: z.number().int().positive().optional(),
   /** Requests in flight at once are `slots` times this, rounded down: an engine that batches may take more than it has slots. */
   overcommit: z.number().min(1).default(1),
   weight: z.number().positive().default(1),
@@ -51,6 +54,11 @@ export const host = z.strictObject({
   /** One token is generated this often, in seconds: an engine that hangs may still call itself healthy. Absent: never. */
   canary: z.strictObject({ everyS: z.number().int().min(10) }).optional(),
 });
+
+export const host = grammar.transform((written) => ({
+  ...written,
+  slots: written.slots ?? USUAL_SLOTS[written.engine],
+}));
 
 export type Host = z.infer<typeof host>;
 

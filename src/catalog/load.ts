@@ -25,23 +25,30 @@ export type CatalogReading = {
   readonly document: string | null;
 };
 
+/** A secret that a host's key comes from, a binding: what a document may name and only the Worker can have. */
+export type Lacking = (catalog: Catalog) => readonly CatalogProblem[];
+
 /**
  * Reads KV once.
  *
  * @param known a reading that stands again, as the same object, where KV still holds its document
+ * @param lacking what the Worker lacks for a catalog that is valid in itself
  * @returns the bundled default when KV has none or cannot be reached; `refused` says so when KV's own is invalid
  */
 export async function readCatalog(
   kv: Pick<KVNamespace, "get">,
   known: CatalogReading | null = null,
+  lacking: Lacking = () => [],
 ): Promise<CatalogReading> {
   const stored = await storedIn(kv, CATALOG_KEY);
   if (stored === undefined) return { catalog: bundledCatalog(), refused: [], reached: false, document: null };
   const document = stored ?? JSON.stringify(bundled);
   if (known?.document === document) return known;
   const parsed = parseCatalog(asJson(document));
-  if (parsed.kind === "valid") return { catalog: parsed.catalog, refused: [], reached: true, document };
-  return { catalog: bundledCatalog(), refused: parsed.problems, reached: true, document };
+  const problems = parsed.kind === "valid" ? lacking(parsed.catalog) : parsed.problems;
+  if (parsed.kind === "valid" && problems.length === 0)
+    return { catalog: parsed.catalog, refused: [], reached: true, document };
+  return { catalog: bundledCatalog(), refused: problems, reached: true, document };
 }
 
 /** A document of KV's; null when there is none, undefined when KV cannot be reached. */

@@ -72,6 +72,8 @@ export function observe(breaker: Breaker, { successes, failures, neither }: Call
   // Calls that began before it opened tell nothing new.
   if (now.state === "open") return now;
   if (now.state === "half-open") {
+    // Nor do they while no trial is under way.
+    if (now.underWay.length === 0) return now;
     const underWay = now.underWay.slice(successes + failures + neither);
     return judged({ ...now, underWay, successes: now.successes + successes, failures: now.failures + failures }, nowMs);
   }

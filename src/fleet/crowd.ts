@@ -6,8 +6,10 @@
  * more than is served. Those below it are not touched. The clock is an argument.
  */
 
-/** The half-life of what is known of the demand of all: an overload is to be seen within a second. */
-const HALF_LIFE_MS = 1_000;
+/** The half-life of what is known of the demand of all: the time in which so many requests are served, within bounds. */
+const HALF_LIFE_REQUESTS = 8;
+const SHORTEST_HALF_LIFE_MS = 350;
+const LONGEST_HALF_LIFE_MS = 3_000;
 /** Of one caller's demand, which comes in few requests: to be known well rather than soon. */
 const CALLER_HALF_LIFE_MS = 4_000;
 /** Demand that is let through beyond what is served, so that no slot waits for somebody to ask. */
@@ -41,6 +43,7 @@ export class Crowd {
   #requests = 0;
   #asked = 0;
   #askedAtMs = 0;
+  #halfLifeMs = 1_000;
   /** What a caller may ask for, by share and ms. */
   #rate = Number.POSITIVE_INFINITY;
   #reckonedAtMs = Number.NEGATIVE_INFINITY;
@@ -72,13 +75,14 @@ export class Crowd {
    * @returns whether more is asked for than that, and has been for long enough that a line stands
    */
   asks({ account, share, weight }: Ask, servedPerMs: number | null, nowMs: number): boolean {
-    const kept = keptAfter(nowMs - this.#askedAtMs, HALF_LIFE_MS);
+    if (servedPerMs !== null) this.#halfLifeMs = halfLifeFor(servedPerMs);
+    const kept = keptAfter(nowMs - this.#askedAtMs, this.#halfLifeMs);
     this.#requests = this.#requests * kept + 1;
     this.#asked = this.#asked * kept + weight;
     this.#askedAtMs = nowMs;
     // Who comes anew may ask for one request like everyone who has been here, or its first would always be refused.
     const before = this.#demands.get(account) ?? { asked: 0, let: 0, credit: weight / share, atMs: nowMs };
-    const elapsedMs = nowMs - before.atMs;
+    const elapsedMs = Math.max(0, nowMs - before.atMs);
     const earned = Number.isFinite(this.#rate) ? this.#rate * elapsedMs : Number.POSITIVE_INFINITY;
     this.#demands.set(account, {
       share,
@@ -115,7 +119,7 @@ export class Crowd {
   /** Whether more is asked for than so many times what is served. */
   #exceeds(times: number, servedPerMs: number | null): boolean {
     if (servedPerMs === null || this.#requests < ALONE) return false;
-    return perMs(this.#requests, HALF_LIFE_MS) > times * servedPerMs;
+    return perMs(this.#requests, this.#halfLifeMs) > times * servedPerMs;
   }
 
   /** Who was let in with more than its share before anybody was held to it owes that. */
@@ -134,8 +138,8 @@ export class Crowd {
     this.#reckonedAtMs = nowMs;
     const sums = this.#sums(nowMs);
     const all = sums.reduce((sum, { asked, share }) => sum + asked * share, 0);
-    const level = levelOf(sums, (HEADROOM * servedPerMs * all) / perMs(this.#requests, HALF_LIFE_MS));
-    this.#rate = level * (perMs(this.#asked, HALF_LIFE_MS) / all);
+    const level = levelOf(sums, (HEADROOM * servedPerMs * all) / perMs(this.#requests, this.#halfLifeMs));
+    this.#rate = level * (perMs(this.#asked, this.#halfLifeMs) / all);
   }
 
   /** Everyone's decayed sums as of now; who asks no more is forgotten. */
@@ -166,6 +170,11 @@ function levelOf(sums: readonly Sum[], amount: number): number {
     shares -= share;
   }
   return Number.POSITIVE_INFINITY;
+}
+
+/** Of few requests not much can be said, and of many it can be said soon. */
+function halfLifeFor(servedPerMs: number): number {
+  return Math.min(LONGEST_HALF_LIFE_MS, Math.max(SHORTEST_HALF_LIFE_MS, HALF_LIFE_REQUESTS / servedPerMs));
 }
 
 function keptAfter(elapsedMs: number, halfLifeMs: number): number {

@@ -7,7 +7,7 @@ import { DurableObject } from "cloudflare:workers";
 import { type CatalogReading, keepLastGood, readCatalog, readLastGood } from "#src/catalog/load.ts";
 import type { Catalog, Host } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
-import { reach } from "#src/upstream/reach.ts";
+import { reach, reachProblems } from "#src/upstream/reach.ts";
 import { CatalogLoads } from "./catalog-loads.ts";
 import type { FleetPage, FleetSnapshot, Taken } from "./fleet-words.ts";
 import { mayServe } from "./health.ts";
@@ -22,7 +22,7 @@ import { probeAll } from "./probes.ts";
 import type { TakeRequest } from "./take.ts";
 import type { Report } from "./ticket-book.ts";
 import { Turns } from "./turns.ts";
-import { capacityOf, type FleetView, type HostView } from "./view.ts";
+import { capacityOf, type FleetView, type HostView, pairKey } from "./view.ts";
 
 export const PROBE_EVERY_MS = 10_000;
 /** A drain is certain when no isolate may fill a slot by itself any more: 2.5 s, and what a report takes. */
@@ -119,8 +119,9 @@ export class Fleet extends DurableObject<Env> {
   async drain(host: string, isDraining: boolean): Promise<number> {
     this.#records.drain(host, isDraining);
     this.#shut();
-    const untilMs = Date.now() + DRAINED_WITHIN_MS;
-    while (isDraining && this.#pool.holdings.spare(host, Date.now()) > 0 && Date.now() < untilMs)
+    const sinceMs = Date.now();
+    const { holdings } = this.#pool;
+    while (isDraining && holdings.mayStart(host, sinceMs, Date.now()) && Date.now() - sinceMs < DRAINED_WITHIN_MS)
       await scheduler.wait(50);
     return this.#pool.holdings.inFlight(host);
   }
@@ -187,7 +188,7 @@ export class Fleet extends DurableObject<Env> {
   }
 
   async #readCatalog(): Promise<CatalogReading> {
-    const reading = await readCatalog(this.env.KV, this.#reading);
+    const reading = await readCatalog(this.env.KV, this.#reading, (found) => reachProblems(found, this.env));
     if (!reading.reached) return reading;
     this.#reading = reading;
     if (reading.refused.length === 0) this.#catalog = reading.catalog;
@@ -199,7 +200,7 @@ export class Fleet extends DurableObject<Env> {
     const canaryOf = (host: Host) => this.#records.canaryDue(catalog, host, Date.now());
     const known = new Set(catalog.hosts.map(({ id }) => id));
     this.#records.keepOnly(known);
-    this.#pool.signals.keepOnly(known);
+    this.#pool.signals.keepOnly(known, pairsOf(catalog));
     const askOf = (host: Host) => reach(host, this.env, fetch);
     await probeAll(catalog.hosts, askOf, canaryOf, Math.random, (host, probed) => {
       if (this.#records.observe(catalog, host, probed)) this.#pool.signals.recovered(host.id, Date.now());
@@ -240,4 +241,10 @@ export class Fleet extends DurableObject<Env> {
     });
     return { hosts: Object.fromEntries(hosts), pairs: this.#pool.signals.view(nowMs) };
   }
+}
+
+/** What may be asked of hosts: of what is switched off nothing is remembered. */
+function pairsOf({ models }: Catalog): ReadonlySet<string> {
+  const places = models.flatMap(({ served, shadow }) => [...served.filter(({ enabled }) => enabled), ...shadow]);
+  return new Set(places.map(({ host, as }) => pairKey(host, as)));
 }

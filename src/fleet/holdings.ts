@@ -31,7 +31,7 @@ type Isolate = {
   seq: number;
   heardAtMs: number;
   used: Map<string, number>;
-  readonly spare: Map<string, { readonly count: number; readonly untilMs: number }>;
+  readonly spare: Map<string, { readonly count: number; readonly atMs: number }>;
 };
 
 /** What an isolate holds, by its own account. */
@@ -48,6 +48,8 @@ export type HoldingsReport = {
 export class Holdings {
   readonly #tickets = new Map<string, Ticket>();
   readonly #granted = new Map<string, number>();
+  /** Given back lately, and when. */
+  readonly #released = new Map<string, number>();
   readonly #isolates = new Map<string, Isolate>();
 
   readonly #unheard = new Set<string>();
@@ -76,7 +78,7 @@ export class Holdings {
     let count = this.inFlight(host);
     for (const { spare } of this.#isolates.values()) {
       const given = spare.get(host);
-      if (given !== undefined && nowMs < given.untilMs) count += given.count;
+      if (given !== undefined && Math.abs(nowMs - given.atMs) < SPARE_KEPT_MS) count += given.count;
     }
     return count;
   }
@@ -86,8 +88,13 @@ export class Holdings {
     return this.held(host, nowMs) - this.inFlight(host);
   }
 
-  has(id: string): boolean {
-    return this.#tickets.has(id);
+  /**
+   * Whether an isolate may still start something on a host by itself: it has slots in advance there, or has used some and
+   * not heard anything since.
+   */
+  mayStart(host: string, sinceMs: number, nowMs: number): boolean {
+    if (this.spare(host, nowMs) > 0) return true;
+    return [...this.#isolates.values()].some(({ used, heardAtMs }) => (used.get(host) ?? 0) > 0 && heardAtMs < sinceMs);
   }
 
   hostOf(id: string): string | undefined {
@@ -95,16 +102,18 @@ export class Holdings {
   }
 
   grant(id: string, holder: Holder, nowMs: number): void {
-    if (this.#tickets.has(id)) return;
+    // A report may come after the release that it does not know of.
+    if (this.#tickets.has(id) || this.#released.has(id)) return;
     this.#tickets.set(id, { ...holder, grantedAtMs: nowMs, heardAtMs: nowMs, isReported: false });
     this.#granted.set(holder.host, (this.#granted.get(holder.host) ?? 0) + 1);
   }
 
   /** @returns the ticket that was given back, with when it was granted; undefined when there is none */
-  release(id: string): (Holder & { readonly grantedAtMs: number }) | undefined {
+  release(id: string, nowMs: number): (Holder & { readonly grantedAtMs: number }) | undefined {
     const ticket = this.#tickets.get(id);
     if (ticket === undefined) return undefined;
     this.#tickets.delete(id);
+    this.#released.set(id, nowMs);
     this.#granted.set(ticket.host, Math.max(0, (this.#granted.get(ticket.host) ?? 0) - 1));
     return ticket;
   }
@@ -137,7 +146,7 @@ export class Holdings {
 
   /** Gives an isolate slots in advance, until its next report. */
   offer(isolate: string, host: string, count: number, nowMs: number): void {
-    if (count > 0) this.#isolates.get(isolate)?.spare.set(host, { count, untilMs: nowMs + SPARE_KEPT_MS });
+    if (count > 0) this.#isolates.get(isolate)?.spare.set(host, { count, atMs: nowMs });
   }
 
   /**
@@ -146,8 +155,10 @@ export class Holdings {
    * @returns tickets of theirs, for whoever releases them
    */
   silent(nowMs: number): string[] {
-    for (const [name, { heardAtMs }] of this.#isolates)
-      if (nowMs - heardAtMs >= SILENT_AFTER_MS) this.#isolates.delete(name);
-    return [...this.#tickets].filter(([, { heardAtMs }]) => nowMs - heardAtMs >= SILENT_AFTER_MS).map(([id]) => id);
+    // A clock that was set back must not keep anything for as long.
+    const isLong = (sinceMs: number): boolean => Math.abs(nowMs - sinceMs) >= SILENT_AFTER_MS;
+    for (const [name, { heardAtMs }] of this.#isolates) if (isLong(heardAtMs)) this.#isolates.delete(name);
+    for (const [id, atMs] of this.#released) if (isLong(atMs)) this.#released.delete(id);
+    return [...this.#tickets].filter(([, { heardAtMs }]) => isLong(heardAtMs)).map(([id]) => id);
   }
 }

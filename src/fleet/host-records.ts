@@ -60,10 +60,11 @@ export class HostRecords {
     // After a failure each probe has to prove itself: a hung engine calls itself healthy between two canaries.
     const isSuspect = this.health(id).lastResult === "failed";
     if (!isSuspect && nowMs - (this.#canaryAtMs.get(id) ?? 0) < canary.everyS * 1_000) return null;
+    const { missing } = this.probed(id);
     const served = models
-      .filter(({ kind }) => kind === "generation")
+      .filter(({ kind, enabled }) => kind === "generation" && enabled)
       .flatMap((model) => model.served)
-      .find(({ host }) => host === id);
+      .find(({ host, as, enabled }) => host === id && enabled && !missing.includes(as));
     if (served === undefined) return null;
     this.#canaryAtMs.set(id, nowMs);
     return served.as;

@@ -68,10 +68,6 @@ export class Line {
     return this.#entries.size;
   }
 
-  has(id: string): boolean {
-    return this.#entries.has(id);
-  }
-
   /** Everyone who waits, in no order. */
   waiters(): Iterable<Waiter> {
     return this.#entries.values();

@@ -24,6 +24,8 @@ const ASKS_WITHIN_MS = 6_000;
 const OWED_FOR_MS = 3_000;
 /** A host that is down or draining is out until its second good probe, or for as long as an operator wants. */
 const SHUT_FOR_MS = 20_000;
+/** SDKs read 0 as "at once". */
+const LEAST_RETRY_AFTER_MS = 1_000;
 const DECISIONS_KEPT = 100;
 
 export class Pool {
@@ -68,6 +70,7 @@ export class Pool {
       waiting.heardAtMs = nowMs;
       return this.#look(request, nowMs);
     }
+    if (request.isCopy === true) return this.#copy(request, nowMs);
     const crowd = this.#crowds.of(request.pairs);
     const servedPerMs = this.#forecast.servedPerMs(request.pairs);
     const isOverloaded = crowd.asks(request, servedPerMs, nowMs);
@@ -101,7 +104,7 @@ export class Pool {
    * @returns whether a breaker has opened
    */
   release(id: string, outcome: Outcome, weight: number | null, nowMs: number): boolean {
-    const ticket = this.holdings.release(id);
+    const ticket = this.holdings.release(id, nowMs);
     if (ticket === undefined) return false;
     const { host, servedAs, grantedAtMs } = ticket;
     if (outcome.kind === "ok") this.#forecast.released(host, nowMs - grantedAtMs);
@@ -155,10 +158,19 @@ export class Pool {
 
   /** Frees what silent isolates held, and the places of those who ask no more. */
   sweep(nowMs: number): void {
-    for (const [id, { heardAtMs }] of this.#waiting) if (nowMs - heardAtMs >= ASKS_WITHIN_MS) this.leave(id, nowMs);
+    for (const [id, { heardAtMs }] of this.#waiting)
+      if (Math.abs(nowMs - heardAtMs) >= ASKS_WITHIN_MS) this.leave(id, nowMs);
     this.#crowds.forgetGone(nowMs);
     for (const id of this.holdings.silent(nowMs)) this.release(id, { kind: "neither" }, null, nowMs);
     this.#serveAll(nowMs);
+  }
+
+  /** What is left over, if anything is: nobody waits for it. */
+  #copy(request: TakeRequest, nowMs: number): Answer {
+    const free = request.pairs.find((pair) => this.#isFree(pair, nowMs) && this.line.waitingFor(pair.host) === 0);
+    if (free === undefined) return { kind: "refused", because: "full", retryAfterMs: LEAST_RETRY_AFTER_MS };
+    this.#grant(request, free, nowMs);
+    return { kind: "granted", host: free.host };
   }
 
   /** Whether a turn has come since the waiter was told that it waits. */
@@ -199,7 +211,7 @@ export class Pool {
 
   #refuse(request: TakeRequest, because: "full" | "share" | "out", waitMs: number, nowMs: number): Answer {
     this.#record(request, null, `refused: ${because}, predicted wait ${Math.round(waitMs)} ms`, nowMs);
-    return { kind: "refused", because, retryAfterMs: Math.max(1_000, Math.min(60_000, waitMs)) };
+    return { kind: "refused", because, retryAfterMs: Math.max(LEAST_RETRY_AFTER_MS, waitMs) };
   }
 
   #grant(request: TakeRequest, { host, servedAs, capacity }: Pair, nowMs: number): void {
@@ -219,9 +231,11 @@ export class Pool {
       if (waiter === undefined) return;
       this.#crowds.of(waiter.pairs).waits(-1, nowMs);
       const waiting = this.#waiting.get(waiter.id);
+      // A slot is not for somebody who has gone without a word.
+      const isThere = waiting !== undefined && nowMs - waiting.heardAtMs < ASKS_WITHIN_MS;
       const pair = waiter.pairs.find((candidate) => candidate.host === host);
       this.#waiting.delete(waiter.id);
-      if (waiting === undefined || pair === undefined) continue;
+      if (!isThere || pair === undefined) continue;
       this.#grant(waiting.request, pair, nowMs);
       this.#record(waiting.request, host, `waited ${Math.round(nowMs - waiter.sinceMs)} ms`, nowMs);
       this.#turns.push({ id: waiter.id, host });

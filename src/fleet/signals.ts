@@ -83,9 +83,9 @@ export class Signals {
     return Object.fromEntries(entries);
   }
 
-  /** Forgets hosts that the catalog has no more. */
-  keepOnly(hosts: ReadonlySet<string>): void {
-    for (const [key, { host }] of this.#pairs) if (!hosts.has(host)) this.#pairs.delete(key);
+  /** Forgets what nothing is asked of any more. @param pairs by `pairKey` */
+  keepOnly(hosts: ReadonlySet<string>, pairs: ReadonlySet<string>): void {
+    for (const key of this.#pairs.keys()) if (!pairs.has(key)) this.#pairs.delete(key);
     for (const host of this.#busyUntilMs.keys()) if (!hosts.has(host)) this.#busyUntilMs.delete(host);
   }
 

@@ -51,8 +51,10 @@ export async function currentSnapshot(
   nowMs: number,
   defer: (work: Promise<void>) => void,
 ): Promise<FleetSnapshot> {
-  if (nowMs - memory.askedAtMs >= COPY_FOR_MS) {
-    memory.awaited = nowMs - memory.askedAtMs >= STALE_AFTER_MS;
+  // A clock that was set back must not keep a copy for as long.
+  const ageMs = Math.abs(nowMs - memory.askedAtMs);
+  if (ageMs >= COPY_FOR_MS) {
+    memory.awaited = ageMs >= STALE_AFTER_MS;
     defer(refresh(memory, ask, nowMs));
   }
   // Also where another request asked: of two that come together, the second would go by what is long over.
@@ -70,7 +72,7 @@ export async function refresh(memory: SnapshotMemory, ask: AskFleet, nowMs: numb
     const snapshot = await ask(report);
     memory.book.reported(report, snapshot.spare, nowMs);
     // One that was long on its way may come after a later one.
-    if (nowMs < memory.answeredAtMs) return;
+    if (nowMs < memory.answeredAtMs && memory.askedAtMs !== nowMs) return;
     memory.snapshot = snapshot;
     memory.answeredAtMs = nowMs;
     memory.lost.untilMs = 0;

@@ -3,6 +3,8 @@ import type { Waiter } from "./line.ts";
 
 export type TakeRequest = Omit<Waiter, "sinceMs"> & {
   readonly isolate: string;
+  /** A shadow copy: it takes what is left over, and counts as nobody's demand. */
+  readonly isCopy?: boolean;
   /** For the record of decisions. */
   readonly model: string;
   /** How long it waits already: it was tried at another host before. */

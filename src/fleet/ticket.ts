@@ -49,7 +49,17 @@ export type Turn =
 
 export type Wish = Pick<
   TakeRequest,
-  "id" | "account" | "share" | "priority" | "weight" | "model" | "waitedMs" | "maxWaitMs" | "mayCutWait" | "maxWaiting"
+  | "id"
+  | "isCopy"
+  | "account"
+  | "share"
+  | "priority"
+  | "weight"
+  | "model"
+  | "waitedMs"
+  | "maxWaitMs"
+  | "mayCutWait"
+  | "maxWaiting"
 > & {
   /** First choice first; not empty. */
   readonly order: readonly Weighed[];

@@ -5,6 +5,7 @@ import type { Attempt } from "#src/upstream/attempt.ts";
 import { openStream } from "#src/upstream/exchange.ts";
 import { HEARTBEAT_MS } from "#src/upstream/heartbeat.ts";
 import { relay, type Source } from "#src/upstream/relay.ts";
+import { NOTHING_YET } from "#src/upstream/tally.ts";
 import {
   type Asking,
   askHosts,
@@ -15,6 +16,7 @@ import {
   release,
   unanswered,
   wasShed,
+  workedUnseen,
 } from "./ask-hosts.ts";
 import type { Seat } from "./choose-host.ts";
 import { settleBehind } from "./settle.ts";
@@ -67,7 +69,8 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
       if (result.kind === "answered")
         release(asking, result.by, how.kind, result.answer.stream.tally, firstContentAtMs());
       const outcome = how.kind === "upstream_error" ? failureOf(result) : how.kind;
-      const event = ended(asking, result, outcome, stream?.tally ?? null, firstContentAtMs(), stream?.text ?? null);
+      const unseen = result.kind !== "answered" && workedUnseen(result) ? NOTHING_YET : null;
+      const event = ended(asking, result, outcome, stream?.tally ?? unseen, firstContentAtMs(), stream?.text ?? null);
       settleBehind(call, lease, event);
     }),
   );

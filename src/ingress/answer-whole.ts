@@ -29,7 +29,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
   const finished = asked.then((result) => finishWhole(asking, result));
   // Anchored, and looked at by someone, whatever becomes of the response.
   call.defer(finished.then(noop, noop));
-  const early = await before(model.deadlines.firstToken, finished);
+  const early = await beforeCommitted(asking, finished);
   if (!(await lease.confirmed)) {
     left.abort();
     throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
@@ -60,13 +60,29 @@ function finishWhole(asking: Asking, result: Attempt<Seat, WholeAnswer>): { text
     lease,
     ended(asking, result, "complete", tally, null, model.storeContent ? wordsOf(document) : null),
   );
-  if (keeping !== null && isWorthKeeping(document)) {
+  // Another variant's answer is not kept for callers of this one.
+  if (keeping !== null && !result.by.isFallback && isWorthKeeping(document)) {
     const totalTokens = (tally.promptTokens ?? 0) + (tally.completionTokens ?? 0);
     call.defer(
       keep(call.env.KV, keeping.key, { v: 1, scope: keeping.scope, body: document, totalTokens }, keeping.ttlS),
     );
   }
   return { text, by: result.by };
+}
+
+/** Proxies give up on a silent connection after 100 s. */
+const LINED_AT_MOST_MS = 60_000;
+
+/**
+ * What has come before the response must begin: in the time of a first token, and not while it waits in line, because
+ * who is turned away from there is to hear it by its status.
+ */
+async function beforeCommitted<T>({ model, work }: Asking, finished: Promise<T>): Promise<T | null> {
+  const untilMs = Date.now() + LINED_AT_MOST_MS;
+  for (;;) {
+    const early = await before(model.deadlines.firstToken, finished);
+    if (early !== null || work.askedAtMs !== null || Date.now() >= untilMs) return early;
+  }
 }
 
 const noop = (): void => undefined;

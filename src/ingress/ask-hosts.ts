@@ -28,8 +28,15 @@ export type Asking = {
   readonly onlyOnPrem: boolean;
   readonly keeping: { readonly key: string; readonly scope: string | null; readonly ttlS: number } | null;
   readonly headers: Record<string, string>;
-  /** Written down on the way: when the host that was asked last was asked. */
-  readonly work: { askedAtMs: number | null };
+  /** Written down on the way. */
+  readonly work: {
+    /** When the host that was asked last was asked. */
+    askedAtMs: number | null;
+    /** Waited in line, for all hosts together; null while there was none to wait in. */
+    linedMs: number | null;
+    /** Who chose the host, or said that there is none. */
+    placedBy: InferenceEvent["placedBy"];
+  };
 };
 
 type Exchange<T> = (
@@ -98,8 +105,9 @@ export function wasShed({ by, problem }: Extract<Attempt<Seat, unknown>, { kind:
 const BURNS = { "x-should-retry": "false" };
 
 /** A host took the question and was cut off before it said what it had made: what it cost can only be estimated. */
-function workedUnseen(result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>): boolean {
-  return result.kind === "client_left" || (result.by !== null && result.problem.code === "upstream_timeout");
+export function workedUnseen(result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>): boolean {
+  if (result.by === null) return false;
+  return result.kind === "client_left" || result.problem.code === "upstream_timeout";
 }
 
 /** The event of a question that has ended. */
@@ -122,8 +130,7 @@ export function ended(
     firstContentAtMs,
     nowMs: Date.now(),
   });
-  const ticket = result.by?.ticket;
-  const placed = { ...event, queueWaitMs: ticket?.waitedMs ?? null, placedBy: ticket?.placedBy ?? event.placedBy };
+  const placed = { ...event, queueWaitMs: work.linedMs, placedBy: work.placedBy };
   return model.storeContent ? { ...placed, content: contentOf(question, response ?? "") } : placed;
 }
 

@@ -3,6 +3,7 @@
  * ordered, and a ticket for one of them.
  */
 import type { FleetSnapshot } from "#src/fleet/fleet-words.ts";
+import { mayServe } from "#src/fleet/health.ts";
 import { weightOf } from "#src/fleet/line.ts";
 import { orderOf } from "#src/fleet/order.ts";
 import type { Outcome } from "#src/fleet/outcome.ts";
@@ -14,6 +15,7 @@ import { type Candidate, type Weighed, weigh } from "#src/fleet/weigh.ts";
 import { Problem } from "#src/problem.ts";
 import type { Hosts, Next } from "#src/upstream/attempt.ts";
 import type { Asking } from "./ask-hosts.ts";
+import { keptAlive } from "./kept-alive.ts";
 import { tierOf } from "./limits.ts";
 import { mirrorOnce } from "./mirror-once.ts";
 import { patienceOf } from "./patience.ts";
@@ -21,10 +23,14 @@ import { regionOf } from "./region.ts";
 import { warmthOf } from "./warmth.ts";
 
 /** A host that this question may be put to, now. */
-export type Seat = Candidate & { readonly ticket: Ticket };
+export type Seat = Candidate & {
+  readonly ticket: Ticket;
+  /** Of another variant than the caller's own. */
+  readonly isFallback: boolean;
+};
 
-/** Requests with a slot report this often that they live (`fleet/holdings.ts`). */
-const REPORT_EVERY_MS = 2_000;
+/** Who is turned away at once hears it within this time; after it there was a place in line (`fleet/ticket.ts`). */
+const IN_LINE_FROM_MS = 250;
 /** A host that is down comes back with its second good probe, and isolates hear of it 2 s later. */
 const COMEBACK_MS = 12_000;
 
@@ -38,7 +44,6 @@ export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
   const { maxWaitMs, ...patience } = patienceOf(model, call.request.headers);
   const { share, priority } = tierOf(call);
   const weight = weightOf(draft.promptTokens, draft.completionTokens);
-  let linedMs = 0;
 
   const next = async (tried: readonly Seat[]): Promise<Next<Seat>> => {
     const snapshot = await fleetNow(isolate.fleet, env, call.defer);
@@ -61,17 +66,25 @@ export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
       weight,
       order: orderOf(able, { random: Math.random, affinity }),
       waitedMs: nowMs - call.arrivedAtMs,
-      maxWaitMs: Math.max(0, maxWaitMs - linedMs),
+      maxWaitMs: Math.max(0, maxWaitMs - (asking.work.linedMs ?? 0)),
       ...patience,
       left,
     });
-    linedMs += Date.now() - nowMs;
+    note(asking, turn, Date.now() - nowMs);
     if (turn.kind === "left") return { kind: "client_left" };
     if (turn.kind === "refused") return { kind: "none", problem: turnedAway(turn) };
     if (tried.length === 0) mirrorOnce(asking);
-    return { kind: "host", by: seated(asking, turn.ticket, able) };
+    return { kind: "host", by: seated(asking, turn.ticket, able, able === rows[1]) };
   };
   return { next, over: ({ ticket }, outcome) => ticket.finish(outcome, weightBy(outcome)) };
+}
+
+/** Notes for the ledger how long it was waited, and who had the say. */
+function note({ work, call }: Asking, turn: Turn, tookMs: number): void {
+  const waitedMs = turn.kind === "ticket" ? turn.ticket.waitedMs : tookMs < IN_LINE_FROM_MS ? null : tookMs;
+  if (waitedMs !== null) work.linedMs = (work.linedMs ?? 0) + waitedMs;
+  const isLost = call.isolate.fleet.lost.untilMs > Date.now();
+  work.placedBy = turn.kind === "ticket" ? turn.ticket.placedBy : isLost ? "local" : "fleet";
 }
 
 /** A host that failed has made nothing; what one has made that was left behind nobody knows. */
@@ -79,21 +92,16 @@ function weightBy({ kind }: Outcome): number | null {
   return kind === "neither" ? null : 0;
 }
 
-/** The seat of a ticket; while it is held the isolate reports that it is. */
-function seated({ call }: Asking, ticket: Ticket, weighed: readonly Weighed[]): Seat {
-  const { fleet, loads } = call.isolate;
+function seated({ call }: Asking, ticket: Ticket, weighed: readonly Weighed[], isFallback: boolean): Seat {
+  const { loads } = call.isolate;
   const { choice } = ticket;
   loads.started(choice, weighed, Date.now());
-  const beat = setInterval(() => {
-    fleet.book.lives(ticket.id, Date.now());
-    void fleetNow(fleet, call.env, call.defer);
-  }, REPORT_EVERY_MS);
+  const held = keptAlive(ticket, call);
   const finish: Ticket["finish"] = (outcome, weight) => {
-    clearInterval(beat);
     loads.finished(choice);
-    ticket.finish(outcome, weight);
+    held.finish(outcome, weight);
   };
-  return { host: choice.host, served: choice.served, ticket: { ...ticket, finish } };
+  return { host: choice.host, served: choice.served, isFallback, ticket: { ...ticket, finish } };
 }
 
 /** Nobody has room for as long as the caller waits. */
@@ -107,10 +115,13 @@ function turnedAway({ because, retryAfterMs }: Extract<Turn, { kind: "refused" }
 
 /** Every host is out: come back when the first of them may be in again. */
 function noHost({ view, nextProbeAtMs }: FleetSnapshot, rows: readonly Weighed[], nowMs: number): Problem {
+  // None is left that might come back: what must stay at home has no home.
+  if (rows.length === 0) return new Problem("no_healthy_host", { headers: { "x-should-retry": "false" } });
   const backAtMs = rows.map(({ host, served }) => {
     const opensAtMs = view.pairs[pairKey(host.id, served.as)]?.openUntilMs ?? 0;
-    return opensAtMs > nowMs ? opensAtMs : nextProbeAtMs + COMEBACK_MS;
+    const isUp = mayServe(view.hosts[host.id]?.state ?? "unknown");
+    return isUp && opensAtMs > nowMs ? opensAtMs : nextProbeAtMs + COMEBACK_MS;
   });
-  const soonestMs = Math.min(...backAtMs, nextProbeAtMs + COMEBACK_MS);
+  const soonestMs = Math.min(...backAtMs);
   return new Problem("no_healthy_host", { retryAfterS: Math.max(1, Math.ceil((soonestMs - nowMs) / 1_000)) });
 }

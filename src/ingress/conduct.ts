@@ -83,13 +83,18 @@ async function answer(arrived: Arrived, route: RouteEntry, parameter: string, me
   const wrong = envProblems(env);
   if (wrong.length > 0) throw new Problem("misconfigured", { cause: wrong.join("; ") });
   if (route.need !== "none") await guard(address, route.rate ?? null, env, isolate.penalties, arrivedAtMs);
-  const { catalog, refused } = await currentCatalog(isolate.catalog, env.KV, arrivedAtMs, defer);
+  const { catalog, refused } = await currentCatalog(isolate.catalog, env.KV, arrivedAtMs, defer, (found) =>
+    reachProblems(found, env),
+  );
   if (refused.length > 0) {
     const cause = refused.map(({ path, reason }) => `catalog ${path}: ${reason}`).join("; ");
     throw new Problem("misconfigured", { cause });
   }
   const lacking = reachProblems(catalog, env);
-  if (lacking.length > 0) throw new Problem("misconfigured", { cause: lacking.join("; ") });
+  if (lacking.length > 0) {
+    const cause = lacking.map(({ path, reason }) => `${path}: ${reason}`).join("; ");
+    throw new Problem("misconfigured", { cause });
+  }
   const call: Call = { ...arrived, catalog };
   if (route.need === "none") return route.answer(call);
 

@@ -30,6 +30,8 @@ import { type Question, questionOf, type Route } from "./question.ts";
 import { mustStayHome } from "./residency.ts";
 import { settleBehind } from "./settle.ts";
 
+const NOT_ASKED: Asking["work"] = { askedAtMs: null, linedMs: null, placedBy: "fleet" };
+
 const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "embeddings" } as const;
 
 /**
@@ -72,7 +74,7 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
     onlyOnPrem,
     keeping,
     headers,
-    work: { askedAtMs: null },
+    work: { ...NOT_ASKED },
   };
   try {
     return await (question.stream ? answerStreamed(asking) : answerWhole(asking));

@@ -3,11 +3,12 @@ import { takeTicket } from "#src/fleet/ticket.ts";
 import { counterOf } from "#src/fleet/watch.ts";
 import { weigh } from "#src/fleet/weigh.ts";
 import type { Asking } from "./ask-hosts.ts";
+import { keptAlive } from "./kept-alive.ts";
 import { mirror } from "./shadow.ts";
 
 /** Copies are nobody's: they have no account to be charged, and stand behind everyone. */
 const NOBODY = { account: "(shadow)", share: 1, priority: 0, weight: 1, waitedMs: 0 };
-const NEVER_WAITS = { maxWaitMs: 0, mayCutWait: false, maxWaiting: 1 };
+const NEVER_WAITS = { isCopy: true, maxWaitMs: 0, mayCutWait: false, maxWaiting: 1 };
 
 /** To be called when the question itself has its host. */
 export function mirrorOnce({ call, question, model, onlyOnPrem }: Asking): void {
@@ -23,7 +24,9 @@ export function mirrorOnce({ call, question, model, onlyOnPrem }: Asking): void 
       const left = new AbortController().signal;
       const wish = { ...NOBODY, ...NEVER_WAITS, id, model: model.id, order, left };
       const turn = await takeTicket(counterOf(isolate.fleet, env, defer), wish);
-      return turn.kind === "ticket" ? { finish: (outcome) => turn.ticket.finish(outcome, null) } : null;
+      if (turn.kind !== "ticket") return null;
+      const ticket = keptAlive(turn.ticket, call);
+      return { finish: (outcome) => ticket.finish(outcome, null) };
     },
   });
 }

@@ -53,8 +53,6 @@ export function modelOf(
     const message = `The model ${JSON.stringify(name.slice(0, 128))} does not exist. GET /v1/models lists those that do.`;
     throw new Problem("model_not_found", { param: "model", message, ...withheld(model) });
   }
-  if (!isEnabled(model))
-    throw new Problem("model_disabled", { param: "model", headers: { "x-should-retry": "false" } });
   return model;
 }
 

@@ -3,7 +3,7 @@
  * binding. The upstream URL is the catalog's base and a fixed path, never anything a caller wrote, and the headers are
  * an allow-list made here.
  */
-import type { Catalog, Host } from "#src/catalog/schema.ts";
+import type { Catalog, CatalogProblem, Host } from "#src/catalog/schema.ts";
 import { type Env, secretOf } from "#src/env.ts";
 
 /** Asks a path of one host. Rejects when the host cannot be reached. */
@@ -27,14 +27,14 @@ export function reach(host: Host, env: Env, fetcher: typeof fetch): Ask {
   };
 }
 
-const checked = new WeakMap<object, { readonly env: Env; readonly problems: readonly string[] }>();
+const checked = new WeakMap<object, { readonly env: Env; readonly problems: readonly CatalogProblem[] }>();
 
 /**
  * What the Worker lacks to reach the catalog's hosts.
  *
- * @returns a sentence per field at fault, with its path in the catalog; empty when all is well. Paid once per catalog.
+ * @returns a reason per field at fault, by its path in the catalog; empty when all is well. Paid once per catalog.
  */
-export function reachProblems(catalog: Pick<Catalog, "hosts">, env: Env): readonly string[] {
+export function reachProblems(catalog: Pick<Catalog, "hosts">, env: Env): readonly CatalogProblem[] {
   const known = checked.get(catalog);
   if (known?.env === env) return known.problems;
   const problems = problemsOf(catalog, env);
@@ -42,17 +42,18 @@ export function reachProblems(catalog: Pick<Catalog, "hosts">, env: Env): readon
   return problems;
 }
 
-function problemsOf({ hosts }: Pick<Catalog, "hosts">, env: Env): string[] {
+function problemsOf({ hosts }: Pick<Catalog, "hosts">, env: Env): CatalogProblem[] {
   return hosts.flatMap(({ reach, keyFrom }, at) => {
-    const problems: string[] = [];
+    const problems: CatalogProblem[] = [];
+    const flag = (field: string, reason: string) => problems.push({ path: `hosts.${at}.${field}`, reason });
     if (reach.via === "vpc" && !isFetcher(Reflect.get(env, reach.binding))) {
-      problems.push(`hosts.${at}.reach.binding: there is no binding ${reach.binding}`);
+      flag("reach.binding", `there is no binding ${reach.binding}`);
     }
     if (reach.via === "access" && (!env.ACCESS_CLIENT_ID || !env.ACCESS_CLIENT_SECRET)) {
-      problems.push(`hosts.${at}.reach.via: access needs the secrets ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET`);
+      flag("reach.via", "access needs the secrets ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET");
     }
     if (keyFrom !== undefined && secretOf(env, keyFrom) === undefined) {
-      problems.push(`hosts.${at}.keyFrom: the secret ${keyFrom} is not set`);
+      flag("keyFrom", `the secret ${keyFrom} is not set`);
     }
     return problems;
   });

@@ -32,9 +32,18 @@ describe("the bundled catalog", () => {
   });
 });
 
+test.each([
+  { engine: "vllm", slots: 256 },
+  { engine: "llamacpp", slots: 1 },
+  { engine: "openai", slots: 256 },
+])("$engine has as many slots as it comes with: $slots", ({ engine, slots }) => {
+  expect(valid(catalogOf({ host: { engine } })).hosts[0]?.slots).toBe(slots);
+  expect(valid(catalogOf({ host: { engine, slots: 3 } })).hosts[0]?.slots).toBe(3);
+});
+
 test("what is left out has a default", () => {
   const { hosts, models } = valid(catalogOf());
-  expect(hosts[0]).toMatchObject({ native: false, slots: 1, weight: 1, backup: false });
+  expect(hosts[0]).toMatchObject({ native: false, slots: 256, weight: 1, backup: false });
   expect(models[0]).toMatchObject({
     kind: "generation",
     deadlines: { firstToken: 10_000, betweenTokens: 30_000, total: 600_000 },

@@ -184,8 +184,14 @@ describe("a half-open breaker", () => {
   });
 
   test("opens for a whole minute again", () => {
-    const opened = observe(at(OPEN, HALF_OPEN_AT_MS), { ...NONE, failures: 5 }, HALF_OPEN_AT_MS);
+    const { breaker } = permitted(OPEN, 5, 5, HALF_OPEN_AT_MS);
+    const opened = observe(breaker, { ...NONE, failures: 5 }, HALF_OPEN_AT_MS);
     expect(opened).toEqual({ state: "open", untilMs: HALF_OPEN_AT_MS + 60 * S });
+  });
+
+  test("learns nothing from calls that began before it opened, while no trial is under way", () => {
+    const halfOpen = at(OPEN, HALF_OPEN_AT_MS);
+    expect(observe(halfOpen, { ...NONE, successes: 6 }, HALF_OPEN_AT_MS)).toEqual(halfOpen);
   });
 
   test("is not blocked for ever by a trial whose outcome never comes", () => {

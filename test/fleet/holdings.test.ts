@@ -17,7 +17,7 @@ describe("slots are held", () => {
     holdings.offer("i", "a", 3, NOW_MS);
     const seen = () => [holdings.inFlight("a"), holdings.held("a", NOW_MS), holdings.spare("a", NOW_MS)];
     expect(seen()).toEqual([3, 6, 3]);
-    holdings.release("t");
+    holdings.release("t", NOW_MS);
     expect(seen()).toEqual([2, 5, 3]);
     expect(holdings.held("b", NOW_MS)).toBe(0);
   });
@@ -36,8 +36,8 @@ describe("slots are held", () => {
     holdings.grant("t", on("a"), NOW_MS);
     holdings.grant("t", on("b"), NOW_MS);
     expect([holdings.inFlight("a"), holdings.inFlight("b"), holdings.hostOf("t")]).toEqual([1, 0, "a"]);
-    expect(holdings.release("t")).toMatchObject({ host: "a", grantedAtMs: NOW_MS });
-    expect(holdings.release("t")).toBeUndefined();
+    expect(holdings.release("t", NOW_MS)).toMatchObject({ host: "a", grantedAtMs: NOW_MS });
+    expect(holdings.release("t", NOW_MS)).toBeUndefined();
     expect(holdings.inFlight("a")).toBe(0);
   });
 });
@@ -65,8 +65,28 @@ describe("a report", () => {
     const holdings = new Holdings();
     expect(holdings.knows("i")).toBe(false);
     holdings.report(report({ tickets: { t: { host: "a", servedAs: "m" } } }), NOW_MS);
-    expect([holdings.knows("i"), holdings.has("t"), holdings.inFlight("a")]).toEqual([true, true, 1]);
+    expect([holdings.knows("i"), holdings.hostOf("t"), holdings.inFlight("a")]).toEqual([true, "a", 1]);
   });
+});
+
+test("a report that a release has overtaken grants nothing anew", () => {
+  const holdings = new Holdings();
+  holdings.grant("t", on("a"), NOW_MS);
+  holdings.release("t", NOW_MS + 1);
+  holdings.report(report({ tickets: { t: { host: "a", servedAs: "m" } } }), NOW_MS + 2);
+  expect(holdings.inFlight("a")).toBe(0);
+});
+
+test.each<{ name: string; used: Record<string, number>; heardMs: number; offered: number; may: boolean }>([
+  { name: "with slots in advance", used: {}, heardMs: 0, offered: 1, may: true },
+  { name: "that may use one again which comes free", used: { a: 1 }, heardMs: 0, offered: 0, may: true },
+  { name: "that has heard since", used: { a: 1 }, heardMs: 11, offered: 0, may: false },
+  { name: "with nothing", used: {}, heardMs: 0, offered: 0, may: false },
+])("what an isolate may start by itself: $name", ({ used, heardMs, offered, may }) => {
+  const holdings = new Holdings();
+  holdings.report(report({ used }), NOW_MS + heardMs);
+  holdings.offer("i", "a", offered, NOW_MS + heardMs);
+  expect(holdings.mayStart("a", NOW_MS + 10, NOW_MS + 20)).toBe(may);
 });
 
 test("silence for 15 s ends everything, and no sooner", () => {

@@ -124,11 +124,19 @@ describe("a host that is busy", () => {
   });
 });
 
+test("what is switched off on a host that stays is forgotten: its breaker holds up nobody", () => {
+  const signals = new Signals();
+  signals.observe("a", "off", of(...Array<Outcome>(10).fill(FAILED)), NOW_MS);
+  expect(signals.isClosed("a")).toBe(false);
+  signals.keepOnly(new Set(["a"]), new Set([pairKey("a", "m")]));
+  expect(signals.isClosed("a")).toBe(true);
+});
+
 test("hosts that left the catalog are forgotten, and begin anew when they come back", () => {
   const signals = new Signals();
   for (const host of ["a", "b"])
     signals.observe(host, "m", of(...Array<Outcome>(10).fill(FAILED), { kind: "busy", forMs: 5_000 }), NOW_MS);
-  signals.keepOnly(new Set(["b"]));
+  signals.keepOnly(new Set(["b"]), new Set([pairKey("b", "m")]));
   expect(Object.keys(signals.view(NOW_MS))).toEqual([pairKey("b", "m")]);
   expect([signals.busyUntilMs("a"), signals.isClosed("a"), signals.isClosed("b")]).toEqual([0, true, false]);
   expect(signals.busyUntilMs("b")).toBe(NOW_MS + 5_000);

@@ -129,7 +129,7 @@ function admitted(stream: boolean, lease: Circumstances = {}) {
     onlyOnPrem: false,
     keeping: null,
     headers: {},
-    work: { askedAtMs: null },
+    work: { askedAtMs: null, linedMs: null, placedBy: "fleet" },
   };
   /** Everything that was left for after the response. */
   const afterwards = async (): Promise<void> => {

@@ -48,7 +48,7 @@ export const failing: Host = () => new Response("gone", { status: 502 });
 
 /** A host as the catalog has it; its stand-in is found by its name. */
 export const hostOf = (id: string, changed: object = {}) => {
-  return { id, engine: "vllm", reach: { via: "direct", url: `http://${id}.host` }, ...changed };
+  return { id, engine: "vllm", slots: 1, reach: { via: "direct", url: `http://${id}.host` }, ...changed };
 };
 
 /** A model under the same name on each of these hosts. */

@@ -131,6 +131,6 @@ describe("what is lacking to reach a host is named by its path", () => {
     },
   ])("$name", ({ host: more, env, problems }) => {
     const said = reachProblems({ hosts: [host(more)] }, env as never);
-    expect(said.map((problem) => problem.split(":")[0])).toEqual(problems);
+    expect(said.map((problem) => problem.path)).toEqual(problems);
   });
 });
