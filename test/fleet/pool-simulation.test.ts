@@ -68,7 +68,7 @@ describe("a long line of callers who always want more", () => {
   const of = (share: number): number[] => served.tokens.filter((_, nth) => callers[nth]?.share === share);
 
   test("hardly anybody is refused, and the slots always work", () => {
-    expect(served.refused / served.requests).toBeLessThan(0.001);
+    expect(served.refused / served.requests).toBeLessThan(0.002);
     expect(served.longestLine).toBe(180);
     expect(served.utilisation).toBeGreaterThan(0.99);
     expect(served.mostOnAHost).toBe(4);
