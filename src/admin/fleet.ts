@@ -6,7 +6,7 @@ import type { Catalog, Host, Model } from "#src/catalog/schema.ts";
 import type { FleetPage } from "#src/fleet/fleet-words.ts";
 import { capacityOf, type FleetView, pairKey, UNSEEN, UNTRIED } from "#src/fleet/view.ts";
 import { POOL } from "#src/fleet/watch.ts";
-import { type Candidate, weigh } from "#src/fleet/weigh.ts";
+import { type Candidate, type Weighed, weigh } from "#src/fleet/weigh.ts";
 import type { KnownCall } from "#src/ingress/call.ts";
 import { regionOf } from "#src/ingress/region.ts";
 import { Problem } from "#src/problem.ts";
@@ -73,25 +73,27 @@ function modelOf(
     const host = hosts.find((candidate) => candidate.id === one.host);
     return host === undefined || !one.enabled ? [] : [{ host, served: one }];
   });
-  const rows = weigh(candidates, strategy, view, surroundings).map(
-    ({ host, served: { as, split }, share, standing, why }) => {
-      const { breaker, openUntilMs, ttftMs, tokensPerS } = view.pairs[pairKey(host.id, as)] ?? UNTRIED;
-      const open = breaker === "open" ? { open_until: new Date(openUntilMs).toISOString() } : {};
-      const pace = { ttft_ms: ttftMs, tokens_per_s: tokensPerS };
-      return {
-        id: host.id,
-        as,
-        share,
-        standing,
-        why,
-        breaker,
-        ...open,
-        ...pace,
-        ...(split === undefined ? {} : { split }),
-      };
-    },
-  );
+  const splits = candidates.reduce((sum, { served }) => sum + (served.split ?? 0), 0);
+  const rows = variantsOf(candidates).flatMap((variant) => {
+    // Each variant has its part of the callers, and its hosts share that.
+    const part = splits === 0 ? 1 : variant.reduce((sum, { served }) => sum + (served.split ?? 0), 0) / splits;
+    return weigh(variant, strategy, view, surroundings).map((row) => rowOf(row, part, view));
+  });
   return { id, strategy, hosts: rows };
+}
+
+/** Those of one name together where the model has splits; otherwise all are one. */
+function variantsOf(candidates: readonly Candidate[]): Candidate[][] {
+  if (candidates.every(({ served }) => served.split === undefined)) return [[...candidates]];
+  return [...Map.groupBy(candidates, ({ served }) => served.as).values()];
+}
+
+function rowOf({ host, served: { as, split }, share, standing, why }: Weighed, part: number, view: FleetView) {
+  const { breaker, openUntilMs, ttftMs, tokensPerS } = view.pairs[pairKey(host.id, as)] ?? UNTRIED;
+  const open = breaker === "open" ? { open_until: new Date(openUntilMs).toISOString() } : {};
+  const pace = { ttft_ms: ttftMs, tokens_per_s: tokensPerS };
+  const named = split === undefined ? {} : { split };
+  return { id: host.id, as, share: share * part, standing, why, breaker, ...open, ...pace, ...named };
 }
 
 function countBy(names: readonly string[]): Record<string, number> {

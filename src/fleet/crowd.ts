@@ -56,6 +56,17 @@ export class Crowd {
     return this.#waiting === 0 && nowMs - this.#askedAtMs >= FORGOTTEN_AFTER_MS;
   }
 
+  /** Forgets callers who ask no more. */
+  forgetGone(nowMs: number): void {
+    for (const [account, { atMs }] of this.#demands)
+      if (nowMs - atMs >= FORGOTTEN_AFTER_MS) this.#demands.delete(account);
+  }
+
+  /** How many callers are remembered. */
+  get callers(): number {
+    return this.#demands.size;
+  }
+
   /** How many of them wait. */
   get waiting(): number {
     return this.#waiting;

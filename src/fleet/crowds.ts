@@ -15,8 +15,11 @@ export class Crowds {
     return fresh;
   }
 
-  /** Forgets those that nobody belongs to any more. */
+  /** Forgets callers who ask no more, and crowds that nobody belongs to any more. */
   forgetGone(nowMs: number): void {
-    for (const [key, crowd] of this.#crowds) if (crowd.isGone(nowMs)) this.#crowds.delete(key);
+    for (const [key, crowd] of this.#crowds) {
+      crowd.forgetGone(nowMs);
+      if (crowd.isGone(nowMs)) this.#crowds.delete(key);
+    }
   }
 }

@@ -2,9 +2,12 @@ import { createExecutionContext, runDurableObjectAlarm, waitOnExecutionContext }
 import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { z } from "zod";
+import { fleetPage } from "#src/admin/fleet.ts";
 import { app } from "#src/app.ts";
+import { CATALOG_KEY } from "#src/catalog/load.ts";
 import type { Env } from "#src/env.ts";
 import { POOL } from "#src/fleet/watch.ts";
+import { valid } from "#test/catalog/catalog-of.ts";
 import { CHAT, type Gateway } from "#test/support/gateway.ts";
 import { hostOf, modelOn, type StandIn, withHosts } from "#test/support/stand-ins.ts";
 
@@ -131,6 +134,26 @@ test("and who gets which share of a model's traffic, and why", async () => {
     { id: "spare", share: 0, standing: "able" },
   ]);
   expect(model?.hosts[2]?.why).toContain("backup");
+});
+
+test("of variants each has its part of the callers, and its hosts share that", async () => {
+  await probeAll();
+  const document = JSON.parse((await env.KV.get(CATALOG_KEY)) ?? "");
+  const [model] = document.models;
+  const served = [
+    { host: "gpu", as: "old", split: 60 },
+    { host: "jetson", as: "old", split: 30 },
+    { host: "gpu", as: "new", split: 10 },
+  ];
+  const split = { ...document, models: [{ ...model, served }, ...document.models.slice(1)] };
+  const call = { env, catalog: valid(split), request: new Request("http://x/admin/fleet") };
+  const { models } = page.parse(await (await fleetPage(call as never)).json());
+  const rounded = models[0]?.hosts.map(({ id, as, share }) => [id, as, Math.round(share * 1_000) / 1_000]);
+  expect(rounded).toEqual([
+    ["gpu", "old", 0.675],
+    ["jetson", "old", 0.225],
+    ["gpu", "new", 0.1],
+  ]);
 });
 
 test("a host that is down has no share, and the reason is said", async () => {

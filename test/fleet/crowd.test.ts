@@ -148,6 +148,15 @@ describe("afterwards", () => {
     expect(crowd.asks({ ...ask, account: "y" }, slowPerMs, START_MS + 25 * SECOND_MS)).toBe(false);
   });
 
+  test("who has not asked for 30 s is forgotten, also in a crowd that goes on", () => {
+    const crowd = new Crowd();
+    const asks = (account: string, atMs: number) => crowd.asks({ account, share: 1, weight: WEIGHT }, null, atMs);
+    asks("x", START_MS);
+    asks("y", START_MS + 1);
+    crowd.forgetGone(START_MS + 30_000);
+    expect(crowd.callers).toBe(1);
+  });
+
   test("they are gone when nobody waits and nobody has asked for 30 s", () => {
     const crowd = new Crowd();
     crowd.asks({ account: "x", share: 1, weight: WEIGHT }, null, START_MS);
