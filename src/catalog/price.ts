@@ -45,4 +45,3 @@ export const hostCost = z.strictObject({
 });
 
 export type Price = z.infer<typeof price>;
-export type HostCost = z.infer<typeof hostCost>;
