@@ -17,6 +17,8 @@ export default defineConfig({
     reporters: ["default", new SummaryLine()],
     // What a passing test logs (refusals, failing queues) is no news.
     silent: "passed-only",
+    // Most of a file's time is its start. By default a machine of two cores would run one file at a time.
+    maxWorkers: 2,
     projects: [
       {
         root,
@@ -51,6 +53,8 @@ export default defineConfig({
           include: ["test/flow/**/*.test.ts"],
           globalSetup: "test/flow/stack.setup.ts",
           fileParallelism: false,
+          // With the machine for itself, since it runs one file at a time: faults and paces are the whole stack's.
+          sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

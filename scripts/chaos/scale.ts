@@ -73,7 +73,7 @@ export const SHORT: Scale = {
 export const BRIEF: Scale = {
   kill: { ...FULL.kill, killAfterMs: 5_000, downForMs: 8_000, goOnForMs: 2_000 },
   // Shorter, and what the callers ask for by chance is less equal than 0.95.
-  overload: { ...FULL.overload, warmUpRequests: 0, unloadedForMs: 3_000, overloadedForMs: 40_000 },
+  overload: { ...FULL.overload, warmUpRequests: 0, unloadedForMs: 3_000, overloadedForMs: 30_000 },
   flap: { ...FULL.flap, forMs: 25_000 },
   shares: { strategies: ["weighted"], requests: 1_000, perSecond: 40 },
   affinity: { ...FULL.affinity, sessions: 80 },

@@ -24,21 +24,21 @@ afterEach(() => Promise.all([HOST, STREAM_HOST, WHOLE_HOST, "gpu", "cpu-phi3"].m
 describe("a host that fails before its answer begins", () => {
   test.each(
     [
-      { kind: "500", status: 502, code: "upstream_error" },
-      { kind: "html-502", status: 502, code: "upstream_error" },
-      { kind: "redirect", status: 502, code: "upstream_refused" },
-      { kind: "rate-limited", status: 503, code: "host_busy" },
+      { kind: "500", host: HOST, model: MODEL, status: 502, code: "upstream_error" },
+      { kind: "html-502", host: WHOLE_HOST, model: WHOLE_MODEL, status: 502, code: "upstream_error" },
+      { kind: "redirect", host: HOST, model: MODEL, status: 502, code: "upstream_refused" },
+      { kind: "rate-limited", host: WHOLE_HOST, model: WHOLE_MODEL, status: 503, code: "host_busy" },
     ].flatMap((row) => [true, false].map((stream) => ({ ...row, stream }))),
-  )("$kind, stream: $stream -> $status $code", async ({ kind, status, code, stream }) => {
-    await setFault(HOST, { kind });
-    const response = await post(stream, kind);
+  )("$kind, stream: $stream -> $status $code", async ({ kind, host, model, status, code, stream }) => {
+    await setFault(host, { kind });
+    const response = await post(stream, kind, model);
     expect(response.status).toBe(status);
     expect(response.headers.get("content-type")).toBe("application/json");
     expect(response.headers.get("ratelimit")).toMatch(/^"rpm";r=\d+;t=\d+/);
     if (status === 503) expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
     expect(await response.json()).toMatchObject({ error: { code, type: "server_error", param: null } });
     const row = await rowOf(response.headers.get("x-request-id") ?? "");
-    expect(row).toMatchObject({ outcome: "upstream_error", host: HOST, attempts: 1, tokens_used: 0 });
+    expect(row).toMatchObject({ outcome: "upstream_error", host, attempts: 1, tokens_used: 0 });
   });
 
   test.each(["refuse", "503-loading"])("%s, which probes see as well", async (kind) => {
