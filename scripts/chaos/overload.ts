@@ -29,8 +29,8 @@ export const FLOODS_BY = 10;
 const SERVICE_S = PACE.ttftMs / 1_000 + MEAN_TOKENS / PACE.tokensPerSecond;
 const CAPACITY_PER_S = (HOSTS * PACE.slots) / SERVICE_S;
 
-/** Asked at once while the runtime warms up. */
-const WARM_UP_AT_ONCE = 16;
+/** Asked at once while the runtime warms up: more than there are slots, and those who find none are told at once. */
+const WARM_UP_AT_ONCE = HOSTS * PACE.slots + 8;
 
 export function overload(scale: OverloadScale): Scenario {
   const { unloadedForMs, overloadedForMs, unloadedAt, overloadedAt } = scale;
