@@ -77,6 +77,6 @@ export const BRIEF: Scale = {
   flap: { ...FULL.flap, forMs: 25_000 },
   shares: { strategies: ["weighted"], requests: 1_000, perSecond: 40 },
   affinity: { ...FULL.affinity, sessions: 80 },
-  rounds: [["kill", "shares", "affinity"], ["overload"]],
+  rounds: [["kill", "flap", "shares", "affinity"], ["overload"]],
   progressEveryMs: 5_000,
 };

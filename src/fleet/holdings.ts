@@ -51,7 +51,6 @@ export class Holdings {
   /** Given back lately, and when. */
   readonly #released = new Map<string, number>();
   readonly #isolates = new Map<string, Isolate>();
-
   readonly #unheard = new Set<string>();
   #unheardUntilMs = 0;
 

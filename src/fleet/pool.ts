@@ -235,7 +235,10 @@ export class Pool {
       const isThere = waiting !== undefined && nowMs - waiting.heardAtMs < ASKS_WITHIN_MS;
       const pair = waiter.pairs.find((candidate) => candidate.host === host);
       this.#waiting.delete(waiter.id);
-      if (!isThere || pair === undefined) continue;
+      if (!isThere || pair === undefined) {
+        this.line.correct(waiter, -waiter.weight);
+        continue;
+      }
       this.#grant(waiting.request, pair, nowMs);
       this.#record(waiting.request, host, `waited ${Math.round(nowMs - waiter.sinceMs)} ms`, nowMs);
       this.#turns.push({ id: waiter.id, host });

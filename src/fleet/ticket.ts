@@ -20,6 +20,9 @@ const GRACE_MS = 1_000;
 /** An object that could not be reached is not asked again for this long. */
 const LOST_FOR_MS = 2_000;
 
+/** Where nobody can tell when a slot comes free: whoever asks again then finds the object back, or is told by it. */
+const UNFORETOLD_RETRY_AFTER_MS = 1_000;
+
 /** The Fleet object's methods as they are seen from outside. */
 export type FleetStub = {
   take(...of: Parameters<Fleet["take"]>): Promise<Taken>;
@@ -136,7 +139,7 @@ async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
     if (plain === null && waitedMs < wish.maxWaitMs) continue;
     counter.defer(forget(counter, wish.id));
     if (plain !== null) return { kind: "ticket", ticket: plain };
-    return { kind: "refused", because: "full", retryAfterMs: 1_000 };
+    return { kind: "refused", because: "full", retryAfterMs: UNFORETOLD_RETRY_AFTER_MS };
   }
 }
 
@@ -161,7 +164,7 @@ function spareTicket(counter: Counter, wish: Wish, choices: readonly Weighed[], 
 function locally(counter: Counter, wish: Wish): Turn {
   const { book } = counter;
   const choice = wish.order.find(({ host }) => book.inFlight(host.id) < capacityOf(host));
-  if (choice === undefined) return { kind: "refused", because: "full", retryAfterMs: 1_000 };
+  if (choice === undefined) return { kind: "refused", because: "full", retryAfterMs: UNFORETOLD_RETRY_AFTER_MS };
   book.hold(wish.id, choice.host.id, choice.served.as, false, counter.now());
   record(counter, wish, choice.host.id, "the Fleet object cannot be reached");
   return { kind: "ticket", ticket: usedTicket(counter, wish.id, choice, "local") };

@@ -82,6 +82,18 @@ describe("who waits", () => {
     expect(pool.waiting().map(({ account }) => account)).toEqual(["3"]);
   });
 
+  test("and has gone without a word takes no slot, and is charged nothing for its place", () => {
+    const pool = new Pool();
+    pool.take(request("1"), NOW_MS);
+    pool.take(request("gone", { account: "x", weight: 10_000 }), NOW_MS);
+    for (const id of ["y", "z"]) pool.take(request(id), NOW_MS + 5_000);
+    pool.release("1", OK, 100, NOW_MS + 6_000);
+    expect(pool.turns()).toEqual([{ id: "y", host: "a" }]);
+    for (const account of ["y", "x"]) pool.take(request(`${account} again`, { account }), NOW_MS + 6_000);
+    for (const id of ["y", "z"]) pool.release(id, OK, 100, NOW_MS + 6_100);
+    expect(pool.turns().map(({ id }) => id)).toEqual(["z", "x again"]);
+  });
+
   test("and leaves is not served", () => {
     const pool = new Pool();
     pool.take(request("1"), NOW_MS);
