@@ -17,6 +17,7 @@ import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
 import { limitsPage } from "./ingress/limits.ts";
 import { getModel, listModels } from "./ingress/models.ts";
+import { questionOf } from "./ingress/question.ts";
 import { ownUsage } from "./ingress/usage.ts";
 import { Problem } from "./problem.ts";
 
@@ -27,21 +28,21 @@ export const ROUTES: readonly RouteEntry[] = [
     path: "/v1/chat/completions",
     need: "inference",
     rate: "completions",
-    answer: (call) => generate(call, "chat"),
+    answer: (call) => generate(call, (document) => questionOf("chat", document)),
   },
   {
     method: "POST",
     path: "/v1/completions",
     need: "inference",
     rate: "completions",
-    answer: (call) => generate(call, "completions"),
+    answer: (call) => generate(call, (document) => questionOf("completions", document)),
   },
   {
     method: "POST",
     path: "/v1/embeddings",
     need: "embeddings",
     rate: "embeddings",
-    answer: (call) => generate(call, "embeddings"),
+    answer: (call) => generate(call, (document) => questionOf("embeddings", document)),
   },
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.

@@ -22,6 +22,13 @@ const reach = z.discriminatedUnion("via", [
   z.strictObject({ via: z.literal("vpc"), binding: z.string().min(1), url: httpUrl }),
 ]);
 
+/**
+ * What not every engine has: `responses` and `messages` are OpenAI's and Anthropic's newer protocols, which are
+ * translated for hosts that have only chat; the others are asked only of hosts that offer them.
+ */
+export const OFFERS = ["responses", "messages", "rerank", "transcriptions", "tokenize"] as const;
+export type Offer = (typeof OFFERS)[number];
+
 /** What engines take when nobody tells them: vLLM's `max_num_seqs`, one slot of llama.cpp; a cloud is as good as endless. */
 const USUAL_SLOTS = { vllm: 256, llamacpp: 1, openai: 256 };
 
@@ -35,6 +42,8 @@ const grammar = z.strictObject({
   region: z.array(z.string().min(1)).default([]),
   /** Only llama.cpp: the host answers `/completion` and has no `/v1` routes; requests and streams are translated. */
   native: z.boolean().default(false),
+  /** Routes of the engine beyond chat, completions and embeddings. */
+  offers: z.array(z.enum(OFFERS)).default([]),
   /** Requests the engine works on at once: `max_num_seqs` (vLLM), `--parallel` (llama.cpp). Absent: `USUAL_SLOTS`. */
   slots: z.number().int().positive().optional(),
   /** Requests in flight at once are `slots` times this, rounded down: an engine that batches may take more than it has slots. */

@@ -34,7 +34,7 @@ type Opening = {
 
 /** Answers with an event stream. */
 export async function answerStreamed(asking: Asking): Promise<Response> {
-  const { call, model, lease, headers } = asking;
+  const { call, question, model, lease, headers } = asking;
   const exchange = new AbortController();
   let leave = (): unknown => exchange.abort();
   if (call.request.signal.aborted) exchange.abort();
@@ -55,6 +55,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
 
   const relayed = relay(asked.then(sourceOf), {
     deadlines: { betweenTokensMs: betweenTokens, totalMs: total },
+    voice: question.wording.voice(),
     hangUp: () => exchange.abort(),
     now: Date.now,
   });

@@ -50,7 +50,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
  * @throws Problem when no host answered, after settling that
  */
 function finishWhole(asking: Asking, result: Attempt<Seat, WholeAnswer>): { text: string; by: Seat } {
-  const { call, lease, model, keeping } = asking;
+  const { call, question, lease, model, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
   const { document, text } = result.answer;
   const tally = tallyOf(document);
@@ -67,7 +67,8 @@ function finishWhole(asking: Asking, result: Attempt<Seat, WholeAnswer>): { text
       keep(call.env.KV, keeping.key, { v: 1, scope: keeping.scope, body: document, totalTokens }, keeping.ttlS),
     );
   }
-  return { text, by: result.by };
+  const { protocol, whole } = question.wording;
+  return { text: protocol === "openai" ? text : JSON.stringify(whole(document)), by: result.by };
 }
 
 /** Proxies give up on a silent connection after 100 s. */

@@ -49,7 +49,9 @@ export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
     const snapshot = await fleetNow(isolate.fleet, env, call.defer);
     const nowMs = Date.now();
     const view = isolate.fleet.book.view(snapshot.view, nowMs);
-    const untried = (candidate: Candidate): boolean => !tried.some(({ host }) => host.id === candidate.host.id);
+    const { needs } = question;
+    const untried = ({ host }: Candidate): boolean =>
+      (needs === null || host.offers.includes(needs)) && !tried.some((seat) => seat.host.id === host.id);
     const weighed = (candidates: readonly Candidate[]): Weighed[] =>
       weigh(candidates.filter(untried), model.strategy, view, { nowMs, region });
     const rows = [weighed(first), weighed(fallback)];

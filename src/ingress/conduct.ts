@@ -79,10 +79,31 @@ const EVERY_ANSWER = {
 };
 
 async function answer(arrived: Arrived, route: RouteEntry, parameter: string, met: Met): Promise<Response> {
-  const { env, isolate, arrivedAtMs, address, defer } = arrived;
+  const { env, isolate, arrivedAtMs, address } = arrived;
   const wrong = envProblems(env);
   if (wrong.length > 0) throw new Problem("misconfigured", { cause: wrong.join("; ") });
   if (route.need !== "none") await guard(address, route.rate ?? null, env, isolate.penalties, arrivedAtMs);
+  const call: Call = { ...arrived, catalog: await catalogFor(arrived) };
+  if (route.need === "none") return route.answer(call);
+
+  const principal = await known(call, route).catch(noteDenial(call, route));
+  arrived.log.userId = principal.userId;
+  const knownCall: KnownCall = { ...call, principal };
+  met.call = knownCall;
+  return permitted(knownCall, route, parameter).catch(noteDenial(knownCall, route));
+}
+
+/**
+ * The catalog in force.
+ *
+ * @throws Problem `misconfigured` when it is wrong, or names what the Worker lacks
+ */
+export async function catalogFor({
+  env,
+  isolate,
+  arrivedAtMs,
+  defer,
+}: Pick<Arrived, "env" | "isolate" | "arrivedAtMs" | "defer">): Promise<Catalog> {
   const { catalog, refused } = await currentCatalog(isolate.catalog, env.KV, arrivedAtMs, defer, (found) =>
     reachProblems(found, env),
   );
@@ -95,14 +116,7 @@ async function answer(arrived: Arrived, route: RouteEntry, parameter: string, me
     const cause = lacking.map(({ path, reason }) => `${path}: ${reason}`).join("; ");
     throw new Problem("misconfigured", { cause });
   }
-  const call: Call = { ...arrived, catalog };
-  if (route.need === "none") return route.answer(call);
-
-  const principal = await known(call, route).catch(noteDenial(call, route));
-  arrived.log.userId = principal.userId;
-  const knownCall: KnownCall = { ...call, principal };
-  met.call = knownCall;
-  return permitted(knownCall, route, parameter).catch(noteDenial(knownCall, route));
+  return catalog;
 }
 
 /** The policy, and then the route's own conductor, which may deny too. */

@@ -12,7 +12,7 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f
 /** The draft that a lease carries: outcome `abandoned`, which stands if the isolate dies. */
 export function draftOf(
   call: KnownCall,
-  { route }: Question,
+  { route, wording }: Question,
   model: Model,
   { promptTokens, completionTokens }: Reservation,
   cache: "miss" | "bypass",
@@ -23,7 +23,7 @@ export function draftOf(
     kind: "inference",
     id: call.requestId,
     atMs: call.arrivedAtMs,
-    route,
+    route: wording.protocol === "openai" ? route : wording.protocol,
     model: model.id,
     account: principal.accountId,
     userId: principal.userId,

@@ -5,8 +5,10 @@
  */
 import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
-import type { Model } from "#src/catalog/schema.ts";
+import type { Offer } from "#src/catalog/host.ts";
+import type { Host, Model } from "#src/catalog/schema.ts";
 import { candidatesOf } from "#src/fleet/variants.ts";
+import type { JsonObject } from "#src/json.ts";
 import type { Lease } from "#src/limits/admission.ts";
 import { type Reservation, reservationOf, withinCaps } from "#src/limits/caps.ts";
 import { rateLimitHeaders } from "#src/limits/headers.ts";
@@ -26,7 +28,7 @@ import { contentOf, wordsOf } from "./content.ts";
 import { draftOf } from "./draft.ts";
 import { tierOf } from "./limits.ts";
 import { modelOf, switchedOn } from "./models.ts";
-import { type Question, questionOf, type Route } from "./question.ts";
+import type { Question } from "./question.ts";
 import { mustStayHome } from "./residency.ts";
 import { settleBehind } from "./settle.ts";
 
@@ -37,11 +39,12 @@ const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "emb
 /**
  * Answers one inference request.
  *
+ * @param read checks what the caller wrote, in its protocol
  * @throws Problem for every refusal and for failures before the first byte
  */
-export async function generate(call: KnownCall, route: Route): Promise<Response> {
+export async function generate(call: KnownCall, read: (document: JsonObject) => Question): Promise<Response> {
   const { document, bytes } = await readJson(call.request);
-  const named = questionOf(route, document);
+  const named = read(document);
   const model = servingModel(call, named, bytes);
   const asked = naming(named, model);
   const onlyOnPrem = mustStayHome(call, model);
@@ -62,7 +65,7 @@ export async function generate(call: KnownCall, route: Route): Promise<Response>
   };
   if (kept !== null) {
     const content = model.storeContent ? contentOf(question, wordsOf(kept.body)) : null;
-    return answerKept(call, lease, { ...draft, content }, model.price, kept, headers);
+    return answerKept(call, question, lease, { ...draft, content }, model.price, kept, headers);
   }
 
   const asking: Asking = {
@@ -114,6 +117,7 @@ async function lookUpAnswer(
 
 async function answerKept(
   call: KnownCall,
+  { wording }: Question,
   lease: Lease,
   draft: InferenceEvent,
   price: Model["price"],
@@ -123,7 +127,7 @@ async function answerKept(
   settleBehind(call, lease, cachedEnding(draft, price, kept.totalTokens, Date.now()));
   call.log.cache = "hit";
   if (!(await lease.confirmed)) throw new Problem("limits_unavailable", LEASE_NOT_DURABLE);
-  return Response.json(kept.body, { headers: { ...headers, "x-causeway-cache": "hit" } });
+  return Response.json(wording.whole(kept.body), { headers: { ...headers, "x-causeway-cache": "hit" } });
 }
 
 /** The model asked for, also by an alias, when it is one for this route. */
@@ -133,6 +137,13 @@ function servingModel(call: KnownCall, question: Question, bytes: number): Model
   const model = switchedOn(modelOf(call, name, SCOPE_OF[route], resolved(call.catalog.aliases, name, traits)));
   if (model.kind !== (route === "embeddings" ? "embedding" : "generation")) {
     const message = `${model.id} is a model for ${model.kind}, not for this route.`;
+    throw new Problem("unsupported_value", { param: "model", message });
+  }
+  const { needs } = question;
+  const mayOffer = ({ id, offers }: Host) =>
+    offers.includes(needs as Offer) && model.served.some(({ host }) => host === id);
+  if (needs !== null && !call.catalog.hosts.some(mayOffer)) {
+    const message = `No host of ${model.id} offers ${needs}.`;
     throw new Problem("unsupported_value", { param: "model", message });
   }
   call.log.model = model.id;

@@ -3,8 +3,10 @@
  * host are checked; what it does not know passes through, because engines have more options than OpenAI's.
  */
 import { z } from "zod";
+import type { Offer } from "#src/catalog/host.ts";
 import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
+import { OPENAI, type Wording } from "./wording.ts";
 
 export type Route = "chat" | "completions" | "embeddings";
 
@@ -16,6 +18,12 @@ export type Question = {
   /** The caller asked for the usage chunk (`stream_options.include_usage`). */
   readonly wantsUsage: boolean;
   readonly body: JsonObject;
+  /** The caller's protocol: `body` is then the question as chat has it. */
+  readonly wording: Wording;
+  /** What the caller wrote, where that is no OpenAI question: for hosts that speak its protocol themselves. */
+  readonly original: JsonObject | null;
+  /** What a host must offer beside chat, completions and embeddings to be asked this at all. */
+  readonly needs: Offer | null;
 };
 
 /** Answers to one question: each costs the host as much as a question of its own. */
@@ -148,5 +156,6 @@ export function questionOf(route: Route, body: JsonObject): Question {
     const message = "stream_options is only allowed when stream is true.";
     throw new Problem("invalid_value", { param: "stream_options", message });
   }
-  return { route, model, stream: stream === true, wantsUsage: options?.include_usage === true, body };
+  const wantsUsage = options?.include_usage === true;
+  return { route, model, stream: stream === true, wantsUsage, body, wording: OPENAI, original: null, needs: null };
 }

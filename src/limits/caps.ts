@@ -35,7 +35,7 @@ export function withinCaps(question: Question, bodyBytes: number, tier: Tier, mo
 }
 
 /** What to reserve for a question that is within its caps. */
-export function reservationOf({ route, body }: Question, bodyBytes: number): Reservation {
+export function reservationOf({ route, body }: Pick<Question, "route" | "body">, bodyBytes: number): Reservation {
   const promptTokens = likelyTokens(body, bodyBytes);
   if (route === "embeddings") return { promptTokens, completionTokens: 0 };
   const answers = numberOf(body.n) ?? 1;

@@ -3,6 +3,7 @@
  * passed on shows in `broken`; what the answer has cost so far is at hand at any moment. Pure; does no I/O.
  */
 import { concat } from "#src/bytes.ts";
+import type { Protocol } from "#src/ingress/wording.ts";
 import { EventSplitter, EventTooLarge } from "#src/sse.ts";
 import { NOTHING_YET, type Tally } from "./tally.ts";
 
@@ -13,6 +14,8 @@ export class BrokenStream extends Error {
 
 /** Turns an engine's stream into the caller's. */
 export abstract class AnswerStream {
+  /** In whose words its events are. A host that speaks the caller's own protocol needs no voice. */
+  readonly protocol: Protocol = "openai";
   readonly #events = new EventSplitter();
   #broken: BrokenStream | EventTooLarge | null = null;
   /** Set by a dialect with the answer's last event. SDKs stop reading there, so nothing after it may pass. */

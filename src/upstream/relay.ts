@@ -6,11 +6,12 @@
  * that there is one; a host that dies anywhere ends in one parsable error event; a slow reader slows the host. Whole
  * events only, so that a heartbeat or an error never lands inside one.
  */
-import { Problem, sseError } from "#src/problem.ts";
+import { Problem } from "#src/problem.ts";
 import { EventTooLarge } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
 import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
 import { lastWords } from "./last-words.ts";
+import type { Voice } from "./voice.ts";
 
 const PING = new TextEncoder().encode(": ping\n\n");
 
@@ -36,6 +37,8 @@ export type Deadlines = {
 export type RelayOptions = {
   readonly deadlines: Deadlines;
   readonly heartbeatMs?: number;
+  /** Says it in the caller's protocol. */
+  readonly voice: Voice;
   /** Ends the exchange with the host. */
   readonly hangUp: () => void;
   readonly now: () => number;
@@ -58,7 +61,7 @@ export type Relayed = {
  */
 export function relay(
   opening: Promise<Source>,
-  { deadlines, heartbeatMs = HEARTBEAT_MS, hangUp, now }: RelayOptions,
+  { deadlines, heartbeatMs = HEARTBEAT_MS, voice, hangUp, now }: RelayOptions,
 ): Relayed {
   const { promise: ended, resolve } = Promise.withResolvers<RelayEnd>();
   const startedAtMs = now();
@@ -88,7 +91,7 @@ export function relay(
     if (over) return;
     hangUp();
     end({ kind: "upstream_error", problem });
-    controller.enqueue(sseError(problem));
+    controller.enqueue(voice.fail(problem));
     controller.close();
   };
   const write = (controller: Controller, bytes: Uint8Array): void => {
@@ -127,7 +130,8 @@ export function relay(
       for (;;) {
         const { out, stream } = await read();
         if (over) return;
-        if (out !== null) write(controller, out);
+        const said = out === null || stream.protocol !== "openai" ? out : voice.say(out);
+        if (said !== null) write(controller, said);
         if (stream.broken !== null) throw stream.broken;
         if (stream.endedWell) {
           complete(controller);
@@ -135,7 +139,7 @@ export function relay(
           source?.reader.read().then(({ done }) => done || hangUp(), hangUp);
           return;
         }
-        if (out === null) continue;
+        if (said === null) continue;
         waitingSinceMs = null;
         return;
       }

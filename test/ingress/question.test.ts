@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { questionOf, type Route } from "#src/ingress/question.ts";
+import { OPENAI } from "#src/ingress/wording.ts";
 import { Problem } from "#src/problem.ts";
 
 const CHAT = { model: "m", messages: [{ role: "user", content: "hi" }] };
@@ -20,7 +21,9 @@ function problemOf(route: Route, changed: Record<string, unknown>): string | nul
 
 test("a question is the document as it came in, and what the gateway must know of it", () => {
   const body = { ...CHAT, stream: true, stream_options: { include_usage: true }, engine_option: { deep: [1] } };
-  expect(questionOf("chat", body)).toEqual({ route: "chat", model: "m", stream: true, wantsUsage: true, body });
+  const asOpenAi = { wording: OPENAI, original: null, needs: null };
+  const known = { route: "chat", model: "m", stream: true, wantsUsage: true };
+  expect(questionOf("chat", body)).toEqual({ ...known, body, ...asOpenAi });
 });
 
 describe("stream and usage", () => {

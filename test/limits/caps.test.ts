@@ -146,7 +146,7 @@ test("whatever is asked of a tier that has caps, no answer is longer than the ti
       const answers = Number(sent.n ?? 1);
       expect(tokens).toBeLessThanOrEqual(tier.maxTokens);
       expect(answers).toBeLessThanOrEqual(tier.maxN);
-      const question = { route: "chat" as const, model: "m", stream: false, wantsUsage: false, body: sent };
+      const question = { route: "chat" as const, body: sent };
       expect(reservationOf(question, 0).completionTokens).toBe(tokens * answers);
     }),
   );

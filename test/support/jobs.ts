@@ -32,7 +32,7 @@ export function surroundingsOn(database: TestDatabase, changed: Partial<Surround
 export const hostsOf = (...hosts: readonly (Pick<Host, "id" | "engine"> & Partial<Host>)[]): Host[] =>
   hosts.map((host) => {
     const reach = { via: "direct" as const, url: `http://${host.id}.test` };
-    return { native: false, region: [], slots: 4, overcommit: 1, weight: 1, backup: false, reach, ...host };
+    return { native: false, offers: [], region: [], slots: 4, overcommit: 1, weight: 1, backup: false, reach, ...host };
   });
 
 /** Into the ledger, as the consumer writes it. */

@@ -4,6 +4,7 @@ import { Problem } from "#src/problem.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
 import { OpenAiStream } from "#src/upstream/openai-stream.ts";
 import { type Deadlines, relay, type Source } from "#src/upstream/relay.ts";
+import { PLAIN } from "#src/upstream/voice.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
 
 const BEAT_MS = 5;
@@ -43,6 +44,7 @@ function play(options: { deadlines?: Partial<Deadlines>; opening?: Promise<Sourc
   const relayed = relay(options.opening ?? Promise.resolve({ reader: body.getReader(), stream, head: null }), {
     deadlines: { ...DEADLINES, ...options.deadlines },
     heartbeatMs: options.heartbeatMs ?? BEAT_MS,
+    voice: PLAIN,
     hangUp: () => seen.hungUp++,
     now: () => clock.nowMs,
   });
