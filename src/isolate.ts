@@ -11,12 +11,17 @@ import type { Penalties } from "./ingress/guard.ts";
 import { type Denials, newDenials } from "./ingress/record.ts";
 import type { Shadows } from "./ingress/shadow.ts";
 import type { LocalAllowances } from "./limits/local-allowance.ts";
+import { ByModel } from "./upstream/by-model.ts";
+import { Hedging } from "./upstream/hedging.ts";
+import { RetryBudget } from "./upstream/retry-budget.ts";
 
 export type Isolate = {
   readonly catalog: CatalogMemory;
   readonly fleet: SnapshotMemory;
   /** What it has given to which host, for warmth within bounds. */
   readonly loads: AffinityLoads;
+  readonly retries: ByModel<RetryBudget>;
+  readonly hedges: ByModel<Hedging>;
   readonly shadows: Shadows;
   readonly auth: AuthMemory;
   readonly penalties: Penalties;
@@ -34,6 +39,8 @@ export function isolateOf(env: Env): Isolate {
     catalog: newCatalogMemory(),
     fleet: newSnapshotMemory(),
     loads: new AffinityLoads(),
+    retries: new ByModel(() => new RetryBudget()),
+    hedges: new ByModel(() => new Hedging()),
     shadows: new Map(),
     auth: newAuthMemory(),
     penalties: new Map(),

@@ -92,7 +92,10 @@ const PROBLEMS = {
     type: "server_error",
     message: "A part that this needs cannot be reached at the moment.",
   },
-  upstream_timeout: { status: 504, type: "server_error", message: "The host did not answer within its deadline." },
+  connect_timeout: { status: 504, type: "server_error", message: "The host did not take the request in time." },
+  first_token_timeout: { status: 504, type: "server_error", message: "The first token did not come in time." },
+  next_token_timeout: { status: 504, type: "server_error", message: "The next token did not come in time." },
+  total_timeout: { status: 504, type: "server_error", message: "The answer took longer than it may." },
 } as const satisfies Record<string, ProblemKind>;
 
 /** openai-node waits out a Retry-After of up to this. */

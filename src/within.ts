@@ -18,3 +18,17 @@ export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
     stop.abort();
   }
 }
+
+/** What work yields within this time; null when it is still under way. Rejects as the work does. */
+export async function before<T>(ms: number, work: Promise<T>): Promise<T | null> {
+  const stop = new AbortController();
+  const waited = scheduler.wait(ms, { signal: stop.signal }).then(
+    () => null,
+    () => null,
+  );
+  try {
+    return await Promise.race([work, waited]);
+  } finally {
+    stop.abort();
+  }
+}

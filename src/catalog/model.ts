@@ -10,8 +10,12 @@ const positiveInt = z.number().int().positive();
 /** How a model's requests are spread over its hosts; see `fleet/weigh.ts`. */
 export const STRATEGIES = ["weighted", "least-busy", "fastest", "cheapest", "nearest"] as const;
 
-/** All in ms. Defaults: the design's own example; a first token within 10 s or another host is tried. */
+/**
+ * All in ms. Defaults: the design's own example; a first token within 10 s or another host is tried. `connect` is the
+ * time to a stream's headers: vLLM sends them at once, llama.cpp with its first token, so there is none unless it is named.
+ */
 const deadlines = z.strictObject({
+  connect: positiveInt.optional(),
   firstToken: positiveInt.default(10_000),
   betweenTokens: positiveInt.default(30_000),
   total: positiveInt.default(600_000),
@@ -51,6 +55,10 @@ export const model = z.strictObject({
     })
     .optional(),
   deadlines: deadlines.prefault({}),
+  /** A stream whose host dies is carried on by another, where that is safe (`upstream/continuation.ts`). */
+  continuation: z.boolean().default(true),
+  /** Short answers that are not streamed are asked of a second host when the first takes longer than it mostly does. */
+  hedge: z.boolean().default(false),
   /** Who may use it: any of these roles and, where tiers are named, one of those. Absent: everyone. */
   allow: z.strictObject({ roles: z.array(role).min(1).optional(), tiers: z.array(name).min(1).optional() }).optional(),
 });

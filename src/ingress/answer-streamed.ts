@@ -1,36 +1,32 @@
-/** A streamed answer: the host's events, relayed. Its lease is settled exactly once, on every way out. */
+/** A streamed answer: the hosts' events, relayed. Its lease is settled exactly once, on every way out. */
 import type { Progress } from "#src/limits/leases.ts";
 import { Problem } from "#src/problem.ts";
 import type { Attempt } from "#src/upstream/attempt.ts";
 import { openStream } from "#src/upstream/exchange.ts";
 import { HEARTBEAT_MS } from "#src/upstream/heartbeat.ts";
-import { relay, type Source } from "#src/upstream/relay.ts";
-import { NOTHING_YET } from "#src/upstream/tally.ts";
+import { type RelayEnd, relay, type Source } from "#src/upstream/relay.ts";
+import { NOTHING_YET, tokensOf } from "#src/upstream/tally.ts";
+import type { InferenceEvent } from "#src/usage/event.ts";
+import { before } from "#src/within.ts";
 import {
   type Asking,
   askHosts,
-  before,
+  dialectFor,
   ended,
   LEASE_NOT_DURABLE,
+  madeInVain,
   provenance,
   release,
   unanswered,
   wasShed,
   workedUnseen,
 } from "./ask-hosts.ts";
+import { carryOnOf, type Making } from "./carry-on.ts";
 import type { Seat } from "./choose-host.ts";
 import { settleBehind } from "./settle.ts";
 
 /** A silent host commits the stream after one heartbeat, so that a caller who has left is noticed from then on. */
 const COMMIT_AFTER_MS = HEARTBEAT_MS;
-
-/** What has come of a question before its response is on its way. */
-type Opening = {
-  /** From then on the relay tells how it ends. */
-  isCommitted: boolean;
-  refusal: Problem | null;
-  by: Seat | null;
-};
 
 /** Answers with an event stream. */
 export async function answerStreamed(asking: Asking): Promise<Response> {
@@ -39,26 +35,41 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   let leave = (): unknown => exchange.abort();
   if (call.request.signal.aborted) exchange.abort();
   call.request.signal.addEventListener("abort", () => leave());
-  const { firstToken, betweenTokens, total } = model.deadlines;
-  const asked = askHosts<Source>(asking, openStream, firstToken, exchange.signal);
-  lease.hold(progressOf(asking, asked));
-  const opening: Opening = { isCommitted: false, refusal: null, by: null };
+  const making: Making = { tried: [], seats: [], stream: null, attempts: 0, wastedTokens: 0 };
+  const asked = askHosts<Source>(asking, {
+    exchange: openStream,
+    dialect: dialectFor(asking),
+    tried: making.tried,
+    kind: "first",
+    left: exchange.signal,
+  });
+  lease.hold(() => progressOf(asking, making));
+  /** From then on the relay tells how it ends. */
+  let isCommitted = false;
+  let refusal: Problem | null = null;
   // Anchored from the start: a caller who leaves while it waits in line must be settled, and takes down what is not.
   const opened = asked.then((result) => {
-    if (result.kind === "answered") opening.by = result.by;
-    else if (!opening.isCommitted) opening.refusal = unanswered(asking, result);
+    making.attempts = result.attempts;
+    if (result.kind === "answered") {
+      making.seats.push(result.by);
+      making.stream = result.answer.stream;
+    } else if (!isCommitted) refusal = unanswered(asking, result);
   });
   call.defer(opened);
   await before(COMMIT_AFTER_MS, opened);
-  if (opening.refusal !== null) throw opening.refusal;
-  opening.isCommitted = true;
+  if (refusal !== null) throw refusal;
+  isCommitted = true;
 
-  const relayed = relay(asked.then(sourceOf), {
-    deadlines: { betweenTokensMs: betweenTokens, totalMs: total },
-    voice: question.wording.voice(),
-    hangUp: () => exchange.abort(),
-    now: Date.now,
-  });
+  const relayed = relay(
+    opened.then(() => asked.then(sourceOf)),
+    {
+      deadlines: { betweenTokensMs: model.deadlines.betweenTokens, totalMs: model.deadlines.total },
+      voice: question.wording.voice(),
+      carryOn: carryOnOf(asking, making, exchange.signal),
+      hangUp: () => exchange.abort(),
+      now: Date.now,
+    },
+  );
   const { body, ended: end, firstContentAtMs } = relayed;
   // From here on the relay knows the right moment to hang up.
   leave = relayed.leave;
@@ -66,13 +77,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   call.defer(
     end.then(async (how) => {
       const result = await asked;
-      const stream = result.kind === "answered" ? result.answer.stream : null;
-      if (result.kind === "answered")
-        release(asking, result.by, how.kind, result.answer.stream.tally, firstContentAtMs());
-      const outcome = how.kind === "upstream_error" ? failureOf(result) : how.kind;
-      const unseen = result.kind !== "answered" && workedUnseen(result) ? NOTHING_YET : null;
-      const event = ended(asking, result, outcome, stream?.tally ?? unseen, firstContentAtMs(), stream?.text ?? null);
-      settleBehind(call, lease, event);
+      settleBehind(call, lease, endOf(asking, making, result, how, firstContentAtMs()));
     }),
   );
   if (!(await lease.confirmed)) {
@@ -82,39 +87,57 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   return new Response(body, {
     headers: {
       ...headers,
-      ...provenance(asking, opening.by),
+      ...provenance(asking, making.seats[0] ?? null),
       "content-type": "text/event-stream; charset=utf-8",
       "x-accel-buffering": "no",
     },
   });
 }
 
+/** Gives the slot back and says what it was. */
+function endOf(
+  asking: Asking,
+  { seats, stream: last, attempts, wastedTokens }: Making,
+  result: Attempt<Seat, Source>,
+  how: RelayEnd,
+  firstContentAtMs: number | null,
+): InferenceEvent {
+  if (result.kind !== "answered") {
+    const outcome = how.kind === "upstream_error" ? failureOf(result) : how.kind;
+    return ended(asking, madeInVain(result), outcome, workedUnseen(result) ? NOTHING_YET : null, null, null);
+  }
+  const seat = seats.at(-1) ?? result.by;
+  const stream = last ?? result.answer.stream;
+  release(asking, seat, how.kind, stream.part, seats.length === 1 ? firstContentAtMs : null);
+  const unseenTokens = how.kind === "client_left" ? how.unseenTokens : 0;
+  const made = {
+    by: seat,
+    attempts,
+    hosts: seats.map(({ host }) => host.id),
+    wastedTokens: wastedTokens + unseenTokens,
+  };
+  return ended(asking, made, how.kind, stream.tally, firstContentAtMs, stream.text);
+}
+
 /** What an error within the stream stands for. */
-function failureOf(result: Attempt<Seat, Source>): "rejected" | "shed" | "upstream_error" {
+function failureOf(
+  result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>,
+): "rejected" | "shed" | "upstream_error" {
   if (result.kind === "rejected") return "rejected";
   return result.kind === "failed" && wasShed(result) ? "shed" : "upstream_error";
 }
 
 /** What is known of the answer while it flows, so that little is lost with an isolate that dies. */
-function progressOf({ draft }: Asking, asked: Promise<Attempt<Seat, Source>>): () => Progress {
-  let result: Attempt<Seat, Source> | null = null;
-  asked.then(
-    (settled) => {
-      result = settled;
-    },
-    () => undefined,
-  );
-  return () => {
-    if (result?.kind !== "answered") return {};
-    const { by, attempts, answer } = result;
-    const { promptTokens, completionTokens, contentPieces } = answer.stream.tally;
-    return {
-      host: by.host.id,
-      servedAs: by.served.as,
-      attempts,
-      promptTokens: promptTokens ?? draft.promptTokens,
-      completionTokens: completionTokens ?? contentPieces,
-    };
+function progressOf({ draft }: Asking, { seats, stream, attempts }: Making): Progress {
+  const seat = seats.at(-1);
+  if (seat === undefined || stream === null) return {};
+  const { tally } = stream;
+  return {
+    host: seat.host.id,
+    servedAs: seat.served.as,
+    attempts,
+    promptTokens: tally.promptTokens ?? draft.promptTokens,
+    completionTokens: tokensOf(tally),
   };
 }
 

@@ -3,12 +3,14 @@ import { isWorthKeeping, keep } from "#src/cache/store.ts";
 import { Problem } from "#src/problem.ts";
 import type { Attempt } from "#src/upstream/attempt.ts";
 import { askWhole, type WholeAnswer } from "#src/upstream/exchange.ts";
+import { hedged } from "#src/upstream/hedged.ts";
 import { lateAnswer } from "#src/upstream/late-answer.ts";
 import { counts, NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
+import { before } from "#src/within.ts";
 import {
   type Asking,
   askHosts,
-  before,
+  dialectFor,
   ended,
   LEASE_NOT_DURABLE,
   leaving,
@@ -22,11 +24,10 @@ import { settleBehind } from "./settle.ts";
 
 /** Answers with one JSON document. */
 export async function answerWhole(asking: Asking): Promise<Response> {
-  const { model, lease, headers, call } = asking;
+  const { lease, headers, call } = asking;
   const left = leaving(call.request);
-  const asked = askHosts<WholeAnswer>(asking, askWhole, model.deadlines.total, left.signal);
   lease.hold(() => ({}));
-  const finished = asked.then((result) => finishWhole(asking, result));
+  const finished = askForWhole(asking, left.signal).then((asked) => finishWhole(asking, asked));
   // Anchored, and looked at by someone, whatever becomes of the response.
   call.defer(finished.then(noop, noop));
   const early = await beforeCommitted(asking, finished);
@@ -49,16 +50,18 @@ export async function answerWhole(asking: Asking): Promise<Response> {
  *
  * @throws Problem when no host answered, after settling that
  */
-function finishWhole(asking: Asking, result: Attempt<Seat, WholeAnswer>): { text: string; by: Seat } {
+function finishWhole(asking: Asking, { result, isHedged }: Asked): { text: string; by: Seat } {
   const { call, question, lease, model, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
   const { document, text } = result.answer;
   const tally = tallyOf(document);
+  // What the slower of two hosts has made, it never told.
+  const made = { by: result.by, attempts: result.attempts, wastedTokens: isHedged ? null : 0 };
   release(asking, result.by, "complete", tally, null);
   settleBehind(
     call,
     lease,
-    ended(asking, result, "complete", tally, null, model.storeContent ? wordsOf(document) : null),
+    ended(asking, made, "complete", tally, null, model.storeContent ? wordsOf(document) : null),
   );
   // Another variant's answer is not kept for callers of this one.
   if (keeping !== null && !result.by.isFallback && isWorthKeeping(document)) {
@@ -69,6 +72,40 @@ function finishWhole(asking: Asking, result: Attempt<Seat, WholeAnswer>): { text
   }
   const { protocol, whole } = question.wording;
   return { text: protocol === "openai" ? text : JSON.stringify(whole(document)), by: result.by };
+}
+
+type Asked = Awaited<ReturnType<typeof askForWhole>>;
+
+/** Answers that are short enough to be asked of two hosts. */
+const SHORT_TOKENS = 256;
+
+/** Asks for the answer, and a second host where the catalog says so and the first takes longer than hosts mostly do. */
+async function askForWhole(
+  asking: Asking,
+  left: AbortSignal,
+): Promise<{ result: Attempt<Seat, WholeAnswer>; isHedged: boolean }> {
+  const { model, draft, call } = asking;
+  const tried: Seat[] = [];
+  const way = { exchange: askWhole, dialect: dialectFor(asking), tried };
+  const ask = (signal: AbortSignal, isSecond: boolean) =>
+    askHosts<WholeAnswer>(asking, { ...way, kind: isSecond ? "second" : "first", left: signal });
+  if (!model.hedge || draft.completionTokens > SHORT_TOKENS) return { result: await ask(left, false), isHedged: false };
+  const hedging = call.isolate.hedges.of(model.id);
+  const afterMs = hedging.asked();
+  const asked =
+    afterMs === null
+      ? { result: await ask(left, false), isHedged: false }
+      : await hedged({
+          ask,
+          afterMs,
+          // Who waits in line is not helped by waiting in two.
+          mayAsk: () => asking.work.askedAtMs !== null && hedging.spend(),
+          discard: ({ by, answer }) => release(asking, by, "client_left", tallyOf(answer.document), null),
+          left,
+        });
+  const { result } = asked;
+  if (result.kind === "answered" && result.by.askedAtMs !== null) hedging.answered(Date.now() - result.by.askedAtMs);
+  return asked;
 }
 
 /** Proxies give up on a silent connection after 100 s. */

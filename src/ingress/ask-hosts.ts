@@ -5,11 +5,13 @@ import type { Model } from "#src/catalog/schema.ts";
 import { weightOf } from "#src/fleet/line.ts";
 import type { Outcome } from "#src/fleet/outcome.ts";
 import type { Lease } from "#src/limits/admission.ts";
-import { Problem } from "#src/problem.ts";
+import { Problem, type ProblemCode } from "#src/problem.ts";
 import { type Attempt, attempt, type Reply } from "#src/upstream/attempt.ts";
-import { dialectOf } from "#src/upstream/dialect.ts";
-import { reach } from "#src/upstream/reach.ts";
-import { NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
+import { MOST_KEPT_CHARACTERS, mayContinue } from "#src/upstream/continuation.ts";
+import { type Dialect, dialectOf } from "#src/upstream/dialect.ts";
+import type { Trace } from "#src/upstream/exchange.ts";
+import { type Ask, reach } from "#src/upstream/reach.ts";
+import { NOTHING_YET, type Tally, tokensOf } from "#src/upstream/tally.ts";
 import { type Ending, endingOf } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { type KnownCall, plainHeader } from "./call.ts";
@@ -30,6 +32,8 @@ export type Asking = {
   readonly headers: Record<string, string>;
   /** Written down on the way. */
   readonly work: {
+    /** How often it was a host's turn. */
+    turns: number;
     /** When the host that was asked last was asked. */
     askedAtMs: number | null;
     /** Waited in line, for all hosts together; null while there was none to wait in. */
@@ -40,45 +44,70 @@ export type Asking = {
 };
 
 type Exchange<T> = (
-  ask: ReturnType<typeof reach>,
-  dialect: ReturnType<typeof dialectOf>,
-  trace: { requestId: string; traceparent: string | null },
+  ask: Ask,
+  dialect: Dialect,
+  trace: Trace,
   signal: AbortSignal,
+  reached: () => void,
 ) => Promise<Reply<T>>;
+
+/** How hosts are asked. */
+export type Way<T> = {
+  readonly exchange: Exchange<T>;
+  /** What is said to one; throws a `Problem` where it cannot do it. */
+  readonly dialect: (seat: Seat) => Dialect;
+  /** Of all that were asked already, none is asked again; those that are asked are added. */
+  readonly tried: Seat[];
+  /**
+   * `next part`: an answer has begun; that costs no budget, because the work before is not lost. `second`: another host
+   * has been asked already and may well answer; this one waits in no line.
+   */
+  readonly kind: "first" | "next part" | "second";
+  /** Aborted when the caller has left. */
+  readonly left: AbortSignal;
+};
 
 /** The first byte leaves only when the lease is durable: an answered request is in the ledger, whatever dies. */
 export const LEASE_NOT_DURABLE = { retryAfterS: 2, cause: "the lease is not durable" };
 
 /** The fleet's order for this model, asked one after the other. */
-export async function askHosts<T>(
+export function askHosts<T>(
   asking: Asking,
-  exchange: Exchange<T>,
-  withinMs: number,
-  left: AbortSignal,
+  { exchange, dialect, tried, kind, left }: Way<T>,
 ): Promise<Attempt<Seat, T>> {
-  const { call, question, model } = asking;
-  const { env, requestId } = call;
+  const { call, question, model, work } = asking;
+  const { env, isolate, requestId, arrivedAtMs } = call;
   const trace = { requestId, traceparent: plainHeader(call.request, "traceparent") };
-  const ask = ({ host, served }: Seat, signal: AbortSignal): Promise<Reply<T>> => {
-    const dialect = dialectOf(host, model, served, question, requestId, call.arrivedAtMs);
-    asking.work.askedAtMs = Date.now();
-    return exchange(reach(host, env, fetch), model.storeContent ? keepingText(dialect) : dialect, trace, signal);
+  const ask = (seat: Seat, signal: AbortSignal, reached: () => void): Promise<Reply<T>> => {
+    const said = dialect(seat);
+    seat.askedAtMs = Date.now();
+    work.askedAtMs = seat.askedAtMs;
+    return exchange(reach(seat.host, env, fetch), said, trace, signal, reached);
   };
-  return attempt(hostsFor(asking, left), ask, { answerWithinMs: withinMs, left });
+  const { connect, firstToken, total } = model.deadlines;
+  const budget = isolate.retries.of(model.id);
+  if (kind === "first") budget.asked(Date.now());
+  return attempt(hostsFor(asking, left, kind), ask, {
+    // Of a whole answer neither its headers nor its first token can be told from its end.
+    connectWithinMs: question.stream ? (connect ?? null) : null,
+    beginWithinMs: question.stream ? firstToken : null,
+    untilMs: arrivedAtMs + total,
+    mayRetry: () => kind === "next part" || (kind === "first" && budget.retry(Date.now())),
+    tried,
+    left,
+    now: Date.now,
+  });
 }
 
-/** What work yields within this time; null when it is still under way. Rejects as the work does. */
-export async function before<T>(ms: number, work: Promise<T>): Promise<T | null> {
-  const stop = new AbortController();
-  const waited = scheduler.wait(ms, { signal: stop.signal }).then(
-    () => null,
-    () => null,
-  );
-  try {
-    return await Promise.race([work, waited]);
-  } finally {
-    stop.abort();
-  }
+/** What is said to a host that is asked the whole question. */
+export function dialectFor(asking: Asking): (seat: Seat) => Dialect {
+  const { call, question, model } = asking;
+  const keepsCharacters = mayContinue(question, model) ? MOST_KEPT_CHARACTERS : undefined;
+  return ({ host, served }) => {
+    const dialect = dialectOf(host, model, served, question, call.requestId, call.arrivedAtMs);
+    if (!model.storeContent && keepsCharacters === undefined) return dialect;
+    return keepingText(dialect, keepsCharacters);
+  };
 }
 
 /** Settles a question that nobody answered, and says why. */
@@ -87,7 +116,7 @@ export function unanswered(asking: Asking, result: Exclude<Attempt<Seat, unknown
   settleBehind(
     asking.call,
     asking.lease,
-    ended(asking, result, outcome, workedUnseen(result) ? NOTHING_YET : null, null, null),
+    ended(asking, madeInVain(result), outcome, workedUnseen(result) ? NOTHING_YET : null, null, null),
   );
   if (result.kind === "client_left") return new Problem("upstream_error", { cause: "the caller left" });
   const { problem } = result;
@@ -97,6 +126,11 @@ export function unanswered(asking: Asking, result: Exclude<Attempt<Seat, unknown
   return problem;
 }
 
+/** Of what hosts did for an answer that never began. */
+export function madeInVain(result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>): Made {
+  return { by: result.by, attempts: result.attempts, wastedTokens: workedUnseen(result) ? null : 0 };
+}
+
 /** No host was asked, because none had room. */
 export function wasShed({ by, problem }: Extract<Attempt<Seat, unknown>, { kind: "failed" | "rejected" }>): boolean {
   return by === null && (problem.code === "host_busy" || problem.code === "rate_limit_exceeded");
@@ -104,16 +138,29 @@ export function wasShed({ by, problem }: Extract<Attempt<Seat, unknown>, { kind:
 
 const BURNS = { "x-should-retry": "false" };
 
+const TIMEOUTS: ReadonlySet<ProblemCode> = new Set(["connect_timeout", "first_token_timeout", "total_timeout"]);
+
 /** A host took the question and was cut off before it said what it had made: what it cost can only be estimated. */
 export function workedUnseen(result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>): boolean {
   if (result.by === null) return false;
-  return result.kind === "client_left" || result.problem.code === "upstream_timeout";
+  return result.kind === "client_left" || TIMEOUTS.has(result.problem.code);
 }
+
+/** Who made an answer, or was asked to. */
+export type Made = {
+  /** The last. */
+  readonly by: Seat | null;
+  readonly attempts: number;
+  /** Those that made a part, where there were several. */
+  readonly hosts?: string[];
+  /** Tokens that hosts made and no caller got; null where nobody knows. */
+  readonly wastedTokens: number | null;
+};
 
 /** The event of a question that has ended. */
 export function ended(
   { draft, model, work, question }: Asking,
-  result: Attempt<Seat, unknown>,
+  result: Made,
   outcome: Ending["outcome"],
   counted: Tally | null,
   firstContentAtMs: number | null,
@@ -124,13 +171,14 @@ export function ended(
     host: result.by?.host.id ?? null,
     servedAs: result.by?.served.as ?? null,
     pricedHost: result.by?.host ?? null,
-    askedAtMs: work.askedAtMs,
+    askedAtMs: result.by?.askedAtMs ?? null,
     attempts: result.attempts,
     counted,
     firstContentAtMs,
     nowMs: Date.now(),
   });
-  const placed = { ...event, queueWaitMs: work.linedMs, placedBy: work.placedBy };
+  const { hosts = result.by === null ? [] : [result.by.host.id], wastedTokens } = result;
+  const placed = { ...event, queueWaitMs: work.linedMs, placedBy: work.placedBy, hosts, wastedTokens };
   return model.storeContent ? { ...placed, content: contentOf(question, response ?? "") } : placed;
 }
 
@@ -140,22 +188,22 @@ export function ended(
  * @param firstContentAtMs null where the answer came whole
  */
 export function release(
-  { draft, work }: Asking,
-  { ticket }: Seat,
+  { draft }: Asking,
+  { ticket, askedAtMs }: Seat,
   how: "complete" | "client_left" | "upstream_error",
   counted: Tally,
   firstContentAtMs: number | null,
 ): void {
   const promptTokens = counted.promptTokens ?? draft.promptTokens;
-  const completionTokens = counted.completionTokens ?? counted.contentPieces;
+  const completionTokens = tokensOf(counted);
   ticket.finish(outcomeOf(), weightOf(promptTokens, completionTokens));
 
   function outcomeOf(): Outcome {
     if (how === "upstream_error") return { kind: "failed" };
-    if (how === "client_left" || work.askedAtMs === null) return { kind: "neither" };
-    const ttftMs = firstContentAtMs === null ? null : firstContentAtMs - work.askedAtMs;
+    if (how === "client_left" || askedAtMs === null) return { kind: "neither" };
+    const ttftMs = firstContentAtMs === null ? null : firstContentAtMs - askedAtMs;
     // Of a whole answer the time before the first token is part of it: it is all that can be seen.
-    const spentMs = Date.now() - (firstContentAtMs ?? work.askedAtMs);
+    const spentMs = Date.now() - (firstContentAtMs ?? askedAtMs);
     const tokensPerS = completionTokens > 1 && spentMs > 0 ? (1_000 * completionTokens) / spentMs : null;
     return { kind: "ok", ttftMs, tokensPerS };
   }

@@ -14,7 +14,7 @@ import { counterOf, fleetNow } from "#src/fleet/watch.ts";
 import { type Candidate, type Weighed, weigh } from "#src/fleet/weigh.ts";
 import { Problem } from "#src/problem.ts";
 import type { Hosts, Next } from "#src/upstream/attempt.ts";
-import type { Asking } from "./ask-hosts.ts";
+import type { Asking, Way } from "./ask-hosts.ts";
 import { keptAlive } from "./kept-alive.ts";
 import { tierOf } from "./limits.ts";
 import { mirrorOnce } from "./mirror-once.ts";
@@ -27,6 +27,8 @@ export type Seat = Candidate & {
   readonly ticket: Ticket;
   /** Of another variant than the caller's own. */
   readonly isFallback: boolean;
+  /** When it was asked, ms since the epoch; written down then. */
+  askedAtMs: number | null;
 };
 
 /** Who is turned away at once hears it within this time; after it there was a place in line (`fleet/ticket.ts`). */
@@ -34,8 +36,12 @@ const IN_LINE_FROM_MS = 250;
 /** A host that is down comes back with its second good probe, and isolates hear of it 2 s later. */
 const COMEBACK_MS = 12_000;
 
-/** The hosts for a question, one after the other. */
-export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
+/**
+ * The hosts for a question, one after the other.
+ *
+ * @param kind of a `next part` only the caller's own variant may be the maker; a `second` host must be free
+ */
+export function hostsFor(asking: Asking, left: AbortSignal, kind: Way<unknown>["kind"]): Hosts<Seat> {
   const { call, question, model, draft, onlyOnPrem } = asking;
   const { isolate, env, principal } = call;
   const { first, fallback } = candidatesOf(call.catalog, model, principal.accountId, onlyOnPrem);
@@ -54,13 +60,13 @@ export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
       (needs === null || host.offers.includes(needs)) && !tried.some((seat) => seat.host.id === host.id);
     const weighed = (candidates: readonly Candidate[]): Weighed[] =>
       weigh(candidates.filter(untried), model.strategy, view, { nowMs, region });
-    const rows = [weighed(first), weighed(fallback)];
+    const rows = [weighed(first), weighed(kind === "next part" ? [] : fallback)];
     const able = rows.find((row) => row.some(({ standing }) => standing !== "out"));
     if (able === undefined) return { kind: "none", problem: noHost(snapshot, rows.flat(), nowMs) };
     const affinity = key === null ? null : { key, nowMs, loads: isolate.loads };
     const counter = counterOf(isolate.fleet, env, call.defer);
     const turn = await takeTicket(counter, {
-      id: `${call.requestId}:${tried.length + 1}`,
+      id: `${call.requestId}:${++asking.work.turns}`,
       account: principal.accountId,
       model: model.id,
       share,
@@ -68,14 +74,14 @@ export function hostsFor(asking: Asking, left: AbortSignal): Hosts<Seat> {
       weight,
       order: orderOf(able, { random: Math.random, affinity }),
       waitedMs: nowMs - call.arrivedAtMs,
-      maxWaitMs: Math.max(0, maxWaitMs - (asking.work.linedMs ?? 0)),
+      maxWaitMs: kind === "second" ? 0 : Math.max(0, maxWaitMs - (asking.work.linedMs ?? 0)),
       ...patience,
       left,
     });
     note(asking, turn, Date.now() - nowMs);
     if (turn.kind === "left") return { kind: "client_left" };
     if (turn.kind === "refused") return { kind: "none", problem: turnedAway(turn) };
-    if (tried.length === 0) mirrorOnce(asking);
+    if (asking.work.turns === 1) mirrorOnce(asking);
     return { kind: "host", by: seated(asking, turn.ticket, able, able === rows[1]) };
   };
   return { next, over: ({ ticket }, outcome) => ticket.finish(outcome, weightBy(outcome)) };
@@ -103,7 +109,7 @@ function seated({ call }: Asking, ticket: Ticket, weighed: readonly Weighed[], i
     loads.finished(choice);
     held.finish(outcome, weight);
   };
-  return { host: choice.host, served: choice.served, isFallback, ticket: { ...ticket, finish } };
+  return { host: choice.host, served: choice.served, isFallback, askedAtMs: null, ticket: { ...ticket, finish } };
 }
 
 /** Nobody has room for as long as the caller waits. */

@@ -34,11 +34,11 @@ export function wordsOf({ choices }: JsonObject): string {
   return words.filter((word) => typeof word === "string").join("\n");
 }
 
-/** A dialect whose streams remember the words that pass. */
-export function keepingText(dialect: Dialect): Dialect {
+/** A dialect whose streams remember the words that pass: the ledger's part of them, or as many as are named. */
+export function keepingText(dialect: Dialect, characters = LONGEST_CONTENT): Dialect {
   const stream = () => {
     const answer = dialect.stream();
-    answer.keepText(LONGEST_CONTENT);
+    answer.keepText(characters);
     return answer;
   };
   return { ...dialect, stream };

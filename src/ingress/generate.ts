@@ -32,7 +32,7 @@ import type { Question } from "./question.ts";
 import { mustStayHome } from "./residency.ts";
 import { settleBehind } from "./settle.ts";
 
-const NOT_ASKED: Asking["work"] = { askedAtMs: null, linedMs: null, placedBy: "fleet" };
+const NOT_ASKED: Asking["work"] = { turns: 0, askedAtMs: null, linedMs: null, placedBy: "fleet" };
 
 const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "embeddings" } as const;
 

@@ -5,7 +5,8 @@
 import { concat } from "#src/bytes.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
 import { EventSplitter, EventTooLarge } from "#src/sse.ts";
-import { NOTHING_YET, type Tally } from "./tally.ts";
+import type { ChunkHead, Seam } from "./seam.ts";
+import { NOTHING_YET, type Tally, tokensOf } from "./tally.ts";
 
 /** The engine's stream cannot be passed on. */
 export class BrokenStream extends Error {
@@ -23,6 +24,10 @@ export abstract class AnswerStream {
   protected counted: Tally = NOTHING_YET;
   #text = "";
   #keepsCharacters = 0;
+  /** Characters that passed were not kept. */
+  #isCut = false;
+  #solidLength = 0;
+  #solidTokens = 0;
 
   /**
    * Takes what arrived. What cannot be passed on shows in `broken`, so that the whole events before it still pass.
@@ -78,6 +83,11 @@ export abstract class AnswerStream {
     return this.counted;
   }
 
+  /** What the host that speaks now has made of it. */
+  get part(): Tally {
+    return this.counted;
+  }
+
   /** Keeps the text of the answer as well, up to so many characters. */
   keepText(characters: number): void {
     this.#keepsCharacters = characters;
@@ -88,10 +98,31 @@ export abstract class AnswerStream {
     return this.#text;
   }
 
-  /** A dialect hands in each piece of text that passes. */
+  /** A dialect hands in each piece of text that passes, once it is counted. */
   protected noteText(piece: string): void {
+    if (piece === "") return;
     const room = this.#keepsCharacters - this.#text.length;
-    if (room > 0) this.#text += piece.slice(0, room);
+    if (piece.length > room) this.#isCut = true;
+    if (room <= 0) return;
+    this.#text += piece.slice(0, room);
+    const solid = piece.trimEnd();
+    if (solid === "") return;
+    this.#solidLength = this.#text.length - (piece.length - solid.length);
+    this.#solidTokens = tokensOf(this.tally);
+  }
+
+  /** A dialect says once that the answer is more than one plain text, which only its own host can carry on. */
+  protected isPlainText = true;
+
+  /** What every chunk of this answer repeats, as the caller has it; null before the first. */
+  protected abstract get head(): ChunkHead | null;
+
+  /** Where another host could carry the answer on; null where it cannot, or the text was not kept to its end. */
+  seam(): Seam | null {
+    const { head } = this;
+    if (head === null || !this.isPlainText || this.#isCut || this.#text === "") return null;
+    const solid = { length: this.#solidLength, tokens: this.#solidTokens };
+    return { head, text: this.#text, solid, tally: this.tally };
   }
 
   /** True once the caller has got something that it waited for. */

@@ -1,10 +1,11 @@
 /**
- * Asking hosts one after the other until one answers. Only before an answer begins: nothing that reached a caller is ever
- * asked for twice. The only I/O is what it is given.
+ * Asking hosts one after the other until one answers. Only before an answer, or its next part, begins: nothing that
+ * reached a caller is ever asked for twice. The only I/O is what it is given.
  */
 import type { Outcome } from "#src/fleet/outcome.ts";
 import { Problem } from "#src/problem.ts";
 import type { Refusal } from "./engine-error.ts";
+import { startDeadlines } from "./opening-deadlines.ts";
 
 /** A request may cost the fleet this many tries, whatever the number of hosts. */
 const MAX_ATTEMPTS = 3;
@@ -36,30 +37,38 @@ export type Hosts<C> = {
   readonly over: (by: C, outcome: Outcome) => void;
 };
 
-export type Patience = {
-  /** Each host has this long to begin its answer. */
-  readonly answerWithinMs: number;
+export type Patience<C> = {
+  /** Each host has this long to send its headers; null where they may come with the answer. */
+  readonly connectWithinMs: number | null;
+  /** Each host has this long to begin its answer; null where nothing tells its beginning. */
+  readonly beginWithinMs: number | null;
+  /** When all of it must be over, ms since the epoch. */
+  readonly untilMs: number;
+  /** Whether a failure may be followed by another host; counts it. Busy hosts and unable ones have not failed. */
+  readonly mayRetry: () => boolean;
+  /** Hosts that were asked before, and must not be again. Those asked here are added. */
+  readonly tried: C[];
   /** Aborted when the caller has left. */
   readonly left: AbortSignal;
+  readonly now: () => number;
 };
+
+/** Asks one host; `reached` is to be called with its headers. The signal ends the exchange, also after it has begun. */
+export type AskOne<C, T> = (host: C, signal: AbortSignal, reached: () => void) => Promise<Reply<T>>;
 
 /**
  * Asks each host once until one answers or the request itself is refused.
  *
- * @param ask asks one host; its signal ends the exchange, and goes on to do so after the answer has begun
  * @returns never rejects; where none answered, `failed` with the last host's reason, or with why there was none to ask
  */
-export async function attempt<C, T>(
-  hosts: Hosts<C>,
-  ask: (host: C, signal: AbortSignal) => Promise<Reply<T>>,
-  patience: Patience,
-): Promise<Attempt<C, T>> {
-  let last: Attempt<C, T> | null = null;
+export async function attempt<C, T>(hosts: Hosts<C>, ask: AskOne<C, T>, patience: Patience<C>): Promise<Attempt<C, T>> {
+  let last: Extract<Attempt<C, T>, { kind: "failed" | "rejected" }> | null = null;
   /** The reason of a host that cannot do what the question needs: told only when no other host was asked. */
   let unable: Problem | null = null;
   let attempts = 0;
-  const tried: C[] = [];
+  const { tried, untilMs, now } = patience;
   while (attempts < MAX_ATTEMPTS) {
+    if (last !== null && (now() >= untilMs || !mayGoOn(last.problem, patience))) return last;
     const next = await hosts.next(tried);
     if (next.kind === "client_left") return { kind: "client_left", by: last?.by ?? null, attempts };
     if (next.kind === "none") {
@@ -82,6 +91,11 @@ export async function attempt<C, T>(
   return last ?? { kind: "failed", by: null, problem: new Problem("no_healthy_host"), attempts };
 }
 
+/** A host that says it is busy has done no work: asking another costs the fleet nothing. */
+function mayGoOn<C>({ code }: Problem, { mayRetry }: Patience<C>): boolean {
+  return code === "host_busy" || mayRetry();
+}
+
 type Ended<C> = Exclude<Attempt<C, unknown>, { kind: "answered" }> | { readonly kind: "unable" };
 
 /** A caller's own error, and its departure, say nothing about the host. */
@@ -94,23 +108,22 @@ function asHostsOutcome<C>(ended: Ended<C>): Outcome {
 async function once<C, T>(
   by: C,
   attempts: number,
-  ask: (candidate: C, signal: AbortSignal) => Promise<Reply<T>>,
-  { answerWithinMs, left }: Patience,
+  ask: AskOne<C, T>,
+  { connectWithinMs, beginWithinMs, untilMs, left, now }: Patience<C>,
 ): Promise<Attempt<C, T> | { readonly kind: "unable"; readonly problem: Problem }> {
-  const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(), answerWithinMs);
+  const deadlines = startDeadlines({ connectWithinMs, beginWithinMs, endWithinMs: Math.max(0, untilMs - now()) });
   try {
-    const reply = await ask(by, AbortSignal.any([left, deadline.signal]));
+    const reply = await ask(by, AbortSignal.any([left, deadlines.signal]), deadlines.reached);
     if (reply.kind === "answer") return { kind: "answered", by, answer: reply.answer, attempts };
     return { kind: reply.kind, by, problem: reply.problem, attempts };
   } catch (cause) {
     if (left.aborted) return { kind: "client_left", by, attempts };
     // Thrown before anything was sent: a native host and tools, say. Another host may be able.
-    if (cause instanceof Problem) return { kind: "unable", problem: cause };
-    const code = deadline.signal.aborted ? "upstream_timeout" : "upstream_error";
-    return { kind: "failed", by, problem: new Problem(code, { cause }), attempts };
+    if (cause instanceof Problem && !deadlines.signal.aborted) return { kind: "unable", problem: cause };
+    const problem = deadlines.signal.aborted ? deadlines.passed() : new Problem("upstream_error", { cause });
+    return { kind: "failed", by, problem, attempts };
   } finally {
-    // The deadline is for the beginning only: a long stream must outlive it.
-    clearTimeout(timer);
+    // They are for the beginning only: a long stream must outlive them.
+    deadlines.stop();
   }
 }

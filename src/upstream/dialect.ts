@@ -67,7 +67,7 @@ export function dialectOf(
   const counting = host.engine === "vllm" ? "usage" : "timings";
   return {
     path: PATHS[route],
-    body: { ...question.body, model: served.as, ...(question.stream ? streamOptions(host, question) : {}) },
+    body: { ...bodyFor(host, question), model: served.as, ...(question.stream ? streamOptions(host, question) : {}) },
     stream: () =>
       new OpenAiStream(
         { usageChunk: !question.wantsUsage, member: asked(question, counting) ? null : counting },
@@ -85,6 +85,13 @@ function streamOptions(host: Host, question: Question): JsonObject {
   const options = { ...(question.body.stream_options as JsonObject | undefined), include_usage: true };
   if (host.engine === "llamacpp") return { stream_options: options, timings_per_token: true };
   return { stream_options: { ...options, continuous_usage_stats: true } };
+}
+
+/** llama.cpp always writes on what the assistant said last, and has no words to ask for it. */
+function bodyFor({ engine }: Host, { body }: Question): JsonObject {
+  if (engine !== "llamacpp" || body.continue_final_message === undefined) return body;
+  const { continue_final_message: _implied, add_generation_prompt: _impliedToo, ...rest } = body;
+  return rest;
 }
 
 function asked(question: Question, member: "usage" | "timings"): boolean {

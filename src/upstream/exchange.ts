@@ -27,14 +27,18 @@ const MAX_HEAD_BYTES = 256 * 1024;
 /**
  * Opens a stream and reads it up to its first content: until then another host can still take over, and nothing has
  * reached the caller.
+ *
+ * @param reached called with the headers
  */
 export async function openStream(
   ask: Ask,
   dialect: Dialect,
   trace: Trace,
   signal: AbortSignal,
+  reached: () => void,
 ): Promise<Reply<Source>> {
   const response = await post(ask, dialect, trace, "text/event-stream", signal);
+  reached();
   if (response.body === null || !isAnswer(response, "text/event-stream")) return refused(response);
   const reader = response.body.getReader();
   const stream = dialect.stream();

@@ -5,6 +5,7 @@
 import { eventOf, fieldsOf } from "#src/sse.ts";
 import { AnswerStream, BrokenStream, parseEvent } from "./answer-stream.ts";
 import { chunkOf, countOf, finishReasonOf, type NativeReply, usageOf } from "./native.ts";
+import type { ChunkHead } from "./seam.ts";
 import { counts } from "./tally.ts";
 
 export class NativeStream extends AnswerStream {
@@ -16,6 +17,11 @@ export class NativeStream extends AnswerStream {
     super();
     this.#reply = reply;
     this.#wantsUsage = wantsUsage;
+  }
+
+  protected get head(): ChunkHead {
+    const { id, created, model, route } = this.#reply;
+    return { id, created, model, object: route === "chat" ? "chat.completion.chunk" : "text_completion" };
   }
 
   /** Natively nothing but the last event says that the answer is whole. */

@@ -55,7 +55,8 @@ export function nativeRequest(question: Question, served: Served, maxTokens: num
     if (body[param] != null && !asksForNothing(body[param])) throw unsupported(param);
   }
   if (typeof body.n === "number" && body.n > 1) throw unsupported("n");
-  const template = route === "chat" ? render(served.template, body.messages) : null;
+  const template =
+    route === "chat" ? render(served.template, body.messages, body.continue_final_message === true) : null;
   const options = Object.fromEntries(SAME.filter((name) => body[name] != null).map((name) => [name, body[name]]));
   const stop = [...[options.stop ?? []].flat(), ...(template?.stop ?? [])];
   return {

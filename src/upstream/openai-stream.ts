@@ -6,6 +6,7 @@
 import { concat } from "#src/bytes.ts";
 import { eventOf, fieldsOf } from "#src/sse.ts";
 import { AnswerStream, BrokenStream, isObject, parseEvent } from "./answer-stream.ts";
+import { type ChunkHead, headOf } from "./seam.ts";
 import { counts, type Tally } from "./tally.ts";
 
 export type Hiding = {
@@ -22,6 +23,7 @@ export class OpenAiStream extends AnswerStream {
   /** By the index of each choice that was begun: whether it has said how it ended. */
   readonly #finished = new Map<unknown, boolean>();
   #usageTold = false;
+  #head: ChunkHead | null = null;
   #lastWithUsage: Record<string, unknown> | null = null;
 
   /** @param countsByChoice vLLM's running counts are those of the event's one choice, not of the whole answer */
@@ -29,6 +31,10 @@ export class OpenAiStream extends AnswerStream {
     super();
     this.#hiding = hiding;
     this.#countsByChoice = countsByChoice;
+  }
+
+  protected get head(): ChunkHead | null {
+    return this.#head;
   }
 
   finish(): Uint8Array | null {
@@ -79,6 +85,8 @@ export class OpenAiStream extends AnswerStream {
       contentPieces: this.counted.contentPieces + choices.filter(hasContent).length,
       finishReason: choices.map(finishReasonOf).findLast((reason) => reason !== null) ?? this.counted.finishReason,
     };
+    this.#head ??= headOf(document);
+    this.isPlainText &&= choices.every(isPlain);
     for (const piece of choices.flatMap(textOf)) this.noteText(piece);
     if (document.usage != null) this.#lastWithUsage = document;
   }
@@ -118,6 +126,13 @@ function hasContent({ text, delta }: Choice): boolean {
     [text, content, reasoning_content, reasoning].some((piece) => typeof piece === "string" && piece !== "") ||
     (Array.isArray(tool_calls) && tool_calls.length > 0)
   );
+}
+
+/** One text and nothing else: what another host can be given as the beginning of its own answer. */
+function isPlain({ index, delta, logprobs }: Choice): boolean {
+  const { content: _text, role: _role, ...others } = isObject(delta) ? delta : {};
+  const said = Object.values(others).filter((value) => value != null && value !== "");
+  return (index ?? 0) === 0 && logprobs == null && said.every((value) => Array.isArray(value) && value.length === 0);
 }
 
 /** The words of the answer itself. */

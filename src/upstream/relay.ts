@@ -3,21 +3,23 @@
  *
  * A pull-based JS stream without a buffer of its own (measured: the cheapest shape with all six properties): the first
  * chunk passes before the second arrives; a caller who leaves is noticed at the next write, and heartbeats make sure
- * that there is one; a host that dies anywhere ends in one parsable error event; a slow reader slows the host. Whole
- * events only, so that a heartbeat or an error never lands inside one.
+ * that there is one; a host that dies anywhere is followed by another that carries on, or by one parsable error event; a
+ * slow reader slows the host. Whole events only, so that a heartbeat or an error never lands inside one.
  */
 import { Problem } from "#src/problem.ts";
 import { EventTooLarge } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
 import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
 import { lastWords } from "./last-words.ts";
+import { tokensOf } from "./tally.ts";
 import type { Voice } from "./voice.ts";
+import { type Deadlines, Waiting } from "./waiting.ts";
 
 const PING = new TextEncoder().encode(": ping\n\n");
 
 /** A host's answer that has begun: what was read of it until its first content, and the way to the rest. */
 export type Source = {
-  readonly reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read">;
+  readonly reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">;
   readonly stream: AnswerStream;
   /** For the caller already; null when there was nothing. */
   readonly head: Uint8Array | null;
@@ -25,21 +27,26 @@ export type Source = {
 
 export type RelayEnd =
   | { readonly kind: "complete" }
-  | { readonly kind: "client_left" }
+  | {
+      readonly kind: "client_left";
+      /** Tokens that the host made and the caller was not there for. */
+      readonly unseenTokens: number;
+    }
   | { readonly kind: "upstream_error"; readonly problem: Problem };
 
-export type Deadlines = {
-  /** From one content to the next. The first has a deadline of its own where the answer is opened, host by host. */
-  readonly betweenTokensMs: number;
-  readonly totalMs: number;
-};
+/**
+ * Another host's part, which goes on where a broken stream has ended, and the comment that tells of it; null where there
+ * is none. Never rejects.
+ */
+export type CarryOn = (broken: AnswerStream) => Promise<{ source: Source; comment: Uint8Array } | null>;
 
 export type RelayOptions = {
   readonly deadlines: Deadlines;
   readonly heartbeatMs?: number;
   /** Says it in the caller's protocol. */
   readonly voice: Voice;
-  /** Ends the exchange with the host. */
+  readonly carryOn: CarryOn;
+  /** Ends the exchange with whichever host. */
   readonly hangUp: () => void;
   readonly now: () => number;
 };
@@ -61,19 +68,18 @@ export type Relayed = {
  */
 export function relay(
   opening: Promise<Source>,
-  { deadlines, heartbeatMs = HEARTBEAT_MS, voice, hangUp, now }: RelayOptions,
+  { deadlines, heartbeatMs = HEARTBEAT_MS, voice, carryOn, hangUp, now }: RelayOptions,
 ): Relayed {
   const { promise: ended, resolve } = Promise.withResolvers<RelayEnd>();
-  const startedAtMs = now();
+  const waiting = new Waiting(deadlines, now());
   let source: Source | null = null;
+  /** What the source brought along, until it is passed on. */
+  let head: Uint8Array | null = null;
   let reading: ReturnType<Source["reader"]["read"]> | null = null;
+  /** Why the host was hung up on, while its stream goes down. */
+  let lost: Problem | null = null;
   let stopHeartbeat = (): void => undefined;
   let over = false;
-  /** Since when a read has been waiting for the host; null while the host waits for the caller. */
-  let waitingSinceMs: number | null = null;
-  /** Waited for the next content before that, over reads that brought none: pings and counts are no tokens. */
-  let waitedMs = 0;
-  let wroteAtMs = startedAtMs;
   let firstContentAtMs: number | null = null;
 
   // Nobody else awaits it when the caller leaves before the first read.
@@ -83,9 +89,17 @@ export function relay(
     stopHeartbeat();
     resolve(how);
   };
+  const begin = (begun: Source): Source => {
+    source = begun;
+    head = begun.head;
+    if (begun.stream.hasContent) firstContentAtMs ??= now();
+    return begun;
+  };
   const complete = (controller: Controller): void => {
     end({ kind: "complete" });
     controller.close();
+    // Its end is read, so that the connection can be used again; a host that goes on is cut off.
+    source?.reader.read().then(({ done }) => done || hangUp(), hangUp);
   };
   const fail = (controller: Controller, problem: Problem): void => {
     if (over) return;
@@ -94,81 +108,97 @@ export function relay(
     controller.enqueue(voice.fail(problem));
     controller.close();
   };
-  const write = (controller: Controller, bytes: Uint8Array): void => {
-    wroteAtMs = now();
-    controller.enqueue(bytes);
+  /** Passes it on in the caller's words. @returns whether there was anything to say */
+  const say = (controller: Controller, { protocol }: AnswerStream, events: Uint8Array | null): boolean => {
+    const said = events === null || protocol !== "openai" ? events : voice.say(events);
+    if (said === null) return false;
+    controller.enqueue(said);
+    waiting.forCaller(now());
+    return true;
   };
-  /** The next bytes for the caller: the head first, then what the host sends. Null when what came holds none. */
-  const read = async (): Promise<{ out: Uint8Array | null; stream: AnswerStream }> => {
-    if (source === null) {
-      source = await opening;
-      if (over) return { out: null, stream: source.stream };
-      if (source.stream.hasContent) firstContentAtMs = now();
-      if (source.head !== null) return { out: source.head, stream: source.stream };
+  /** The next events for the caller: the head first, then what the host sends. Null when what came holds none. */
+  const read = async ({ reader, stream }: Source): Promise<Uint8Array | null> => {
+    if (head !== null) {
+      const brought = head;
+      head = null;
+      return brought;
     }
-    const { reader, stream } = source;
     reading = reader.read();
     const part = await reading;
     // A caller who has left needs nothing more: `lastWords` counts it.
-    if (over) return { out: null, stream };
+    if (over) return null;
     reading = null;
     if (part.done) {
-      const ending = stream.finish();
-      if (ending === null) throw new BrokenStream("the host ended the stream in the middle of the answer");
-      return { out: ending, stream };
+      const ending = lost === null ? stream.finish() : null;
+      if (ending === null) throw lost ?? new BrokenStream("the host ended the stream in the middle of the answer");
+      return ending;
     }
     const { contentPieces } = stream.tally;
     const out = stream.push(part.value);
-    if (firstContentAtMs === null && stream.hasContent) firstContentAtMs = now();
-    const isContent = stream.tally.contentPieces > contentPieces;
-    waitedMs = isContent ? 0 : waitedMs + now() - (waitingSinceMs ?? now());
-    waitingSinceMs = now();
-    return { out, stream };
+    if (stream.hasContent) firstContentAtMs ??= now();
+    waiting.heard(stream.tally.contentPieces > contentPieces, now());
+    return out;
   };
+  /** One write at the least, or the end of it. */
   const next = async (controller: Controller): Promise<void> => {
-    try {
-      for (;;) {
-        const { out, stream } = await read();
+    while (!over) {
+      try {
+        const from = source ?? begin(await opening);
         if (over) return;
-        const said = out === null || stream.protocol !== "openai" ? out : voice.say(out);
-        if (said !== null) write(controller, said);
-        if (stream.broken !== null) throw stream.broken;
-        if (stream.endedWell) {
-          complete(controller);
-          // Its end is read, so that the connection can be used again; a host that goes on is cut off.
-          source?.reader.read().then(({ done }) => done || hangUp(), hangUp);
-          return;
-        }
-        if (said === null) continue;
-        waitingSinceMs = null;
-        return;
+        const out = await read(from);
+        if (over) return;
+        const isSaid = say(controller, from.stream, out);
+        if (from.stream.broken !== null) throw from.stream.broken;
+        if (from.stream.endedWell) return complete(controller);
+        if (isSaid) return;
+        waiting.forHost(now());
+      } catch (cause) {
+        await recover(controller, problemOf(lost ?? cause));
       }
-    } catch (cause) {
-      fail(controller, problemOf(cause));
     }
+  };
+  /** The answer may have been whole but for its last words; else another host carries it on; else it ends here. */
+  const recover = async (controller: Controller, problem: Problem): Promise<void> => {
+    const broken = source;
+    if (over || broken === null) return fail(controller, problem);
+    const owed = broken.stream.broken === null ? broken.stream.finish() : null;
+    if (owed !== null) {
+      say(controller, broken.stream, owed);
+      return complete(controller);
+    }
+    source = null;
+    lost = null;
+    waiting.forHost(now());
+    broken.reader.cancel().catch(() => undefined);
+    const further = await carryOn(broken.stream);
+    source = broken;
+    if (over) return;
+    if (further === null) return fail(controller, problem);
+    begin(further.source);
+    controller.enqueue(further.comment);
+    waiting.anew(now());
   };
   const leave = async (): Promise<void> => {
     if (over) return;
     over = true;
     stopHeartbeat();
+    const seenTokens = source === null ? 0 : tokensOf(source.stream.tally);
     // A host that has gone as well leaves what was counted.
     if (source !== null) await lastWords(source.reader, source.stream, reading).catch(() => undefined);
     hangUp();
-    end({ kind: source?.stream.endedWell === true ? "complete" : "client_left" });
-  };
-  const lateness = (nowMs: number): string | null => {
-    if (nowMs - startedAtMs > deadlines.totalMs) return "The answer took longer than its deadline.";
-    if (waitingSinceMs === null || source === null) return null;
-    const isLate = waitedMs + nowMs - waitingSinceMs > deadlines.betweenTokensMs;
-    return isLate ? "The next token did not come within its deadline." : null;
+    const unseenTokens = source === null ? 0 : Math.max(0, tokensOf(source.stream.tally) - seenTokens);
+    end(source?.stream.endedWell === true ? { kind: "complete" } : { kind: "client_left", unseenTokens });
   };
   const beat = (controller: Controller): void => {
     if (over) return;
     const nowMs = now();
-    const message = lateness(nowMs);
-    if (message !== null) {
-      fail(controller, new Problem("upstream_timeout", { message }));
-    } else if (waitingSinceMs !== null && nowMs - wroteAtMs >= heartbeatMs / 2 && (controller.desiredSize ?? -1) >= 0) {
+    if (waiting.isOverdue(nowMs)) {
+      fail(controller, new Problem("total_timeout"));
+    } else if (source !== null && lost === null && waiting.isNextTokenLate(nowMs)) {
+      lost = new Problem("next_token_timeout");
+      // Its read ends, and with it begins what follows on a host that is lost.
+      source.reader.cancel().catch(() => undefined);
+    } else if (waiting.isSilent(heartbeatMs / 2, nowMs) && (controller.desiredSize ?? -1) >= 0) {
       // Nothing piles up for a caller who does not read: one heartbeat waits at most. That it was written does not
       // count as a sign of life of the host's, so the next beat writes again.
       controller.enqueue(PING);
@@ -184,7 +214,7 @@ export function relay(
       },
       // The promise must be returned, or pull runs again while a read is on its way.
       pull(controller) {
-        waitingSinceMs = now();
+        waiting.forHost(now());
         return next(controller);
       },
       cancel: leave,

@@ -20,6 +20,11 @@ export const NOTHING_YET: Tally = {
   finishReason: null,
 };
 
+/** Completion tokens as the engine told them, or else as they were counted. */
+export function tokensOf({ completionTokens, contentPieces }: Tally): number {
+  return completionTokens ?? contentPieces;
+}
+
 const count = z.number().int().nonnegative();
 const usageShape = z.object({
   prompt_tokens: count,

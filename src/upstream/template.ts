@@ -31,13 +31,20 @@ const CONTROL =
  * Renders a conversation, ending where the assistant's answer begins.
  *
  * @param messages as checked by the chat schema
+ * @param isOpen the assistant's last message is written on (`continue_final_message`)
  * @throws Problem `unsupported_value` for content that is not text
  */
-export function render(name: TemplateName, messages: unknown): { prompt: string; stop: readonly string[] } {
+export function render(
+  name: TemplateName,
+  messages: unknown,
+  isOpen = false,
+): { prompt: string; stop: readonly string[] } {
   const template = TEMPLATES[name];
   const list = Array.isArray(messages) ? messages : [];
-  const turns = list.map((message, at) => template.one({ role: roleOf(message), content: textOf(message, at) }));
-  return { prompt: turns.join("") + template.open, stop: template.stop };
+  const closed = isOpen ? list.slice(0, -1) : list;
+  const turns = closed.map((message, at) => template.one({ role: roleOf(message), content: textOf(message, at) }));
+  const said = isOpen ? textOf(list.at(-1) ?? {}, closed.length) : "";
+  return { prompt: turns.join("") + template.open + said, stop: template.stop };
 }
 
 function roleOf(message: { role?: unknown }): string {

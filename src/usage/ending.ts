@@ -80,6 +80,7 @@ export function cachedEnding(
     outcome: "cached",
     cache: "hit",
     savedTokens,
+    wastedTokens: 0,
     latencyMs: Math.max(0, nowMs - draft.atMs),
   };
 }

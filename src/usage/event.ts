@@ -51,6 +51,8 @@ export const inferenceEvent = z.object({
   /** From `traceparent` (W3C Trace Context): 32 hex digits. */
   traceId: text.nullable(),
   host: text.nullable(),
+  /** Those that made a part of the answer, in order: several where one died and another carried on. */
+  hosts: z.array(text).max(16).default([]),
   servedAs: text.nullable(),
   promptTokens: count,
   completionTokens: count,
@@ -58,6 +60,8 @@ export const inferenceEvent = z.object({
   cachedTokens: count.nullable(),
   /** True when the engine did not say and the gateway counted. */
   estimated: z.boolean(),
+  /** Completion tokens that hosts made and no caller got; null where nobody knows how many. */
+  wastedTokens: count.nullable().default(0),
   /** Tokens that a cached answer saved. */
   savedTokens: count,
   /** From arrival to the first content of a stream; null when there was none, or the answer came whole. */

@@ -202,7 +202,7 @@ describe("deadlines", () => {
 
   test("a host that is silent before its answer is a timeout in time", async () => {
     await fault("hang-before-headers");
-    await expect(ask(true)).rejects.toMatchObject({ status: 504, code: "upstream_timeout" });
+    await expect(ask(true)).rejects.toMatchObject({ status: 504, code: "first_token_timeout" });
   });
 
   test("a host that falls silent within its answer ends it with an error event", async () => {
@@ -215,7 +215,7 @@ describe("deadlines", () => {
     const reading = (async () => {
       for await (const _chunk of stream);
     })();
-    await expect(reading).rejects.toMatchObject({ code: "upstream_timeout" });
+    await expect(reading).rejects.toMatchObject({ code: "next_token_timeout" });
   });
 });
 

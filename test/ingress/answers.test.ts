@@ -129,7 +129,7 @@ function admitted(stream: boolean, lease: Circumstances = {}) {
     onlyOnPrem: false,
     keeping: null,
     headers: {},
-    work: { askedAtMs: null, linedMs: null, placedBy: "fleet" },
+    work: { turns: 0, askedAtMs: null, linedMs: null, placedBy: "fleet" },
   };
   /** Everything that was left for after the response. */
   const afterwards = async (): Promise<void> => {
@@ -256,7 +256,7 @@ test("a host that was silent to the end may have worked: estimated, and not to b
     new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
   const { answering, settled, afterwards } = admitted(true);
   await expect(answering).rejects.toMatchObject({
-    code: "upstream_timeout",
+    code: "first_token_timeout",
     facts: { headers: { "x-should-retry": "false" } },
   });
   await afterwards();

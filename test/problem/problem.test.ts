@@ -34,7 +34,10 @@ const STATUSES: Record<ProblemCode, number> = {
   no_healthy_host: 503,
   host_busy: 503,
   unavailable: 503,
-  upstream_timeout: 504,
+  connect_timeout: 504,
+  first_token_timeout: 504,
+  next_token_timeout: 504,
+  total_timeout: 504,
 };
 const CODES = Object.entries(STATUSES).map(([code, status]) => ({ code: code as ProblemCode, status }));
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Outcome } from "#src/fleet/outcome.ts";
 import { Problem, type ProblemCode } from "#src/problem.ts";
-import { attempt, type Hosts, type Reply } from "#src/upstream/attempt.ts";
+import { attempt, type Hosts, type Patience, type Reply } from "#src/upstream/attempt.ts";
 
 /** What a host of the test does when asked. */
 type Move = "answer" | "busy" | "broken" | "wrong" | "throws" | "cannot" | "hangs" | "throws at once";
@@ -36,9 +36,20 @@ function inOrder<C>(hosts: readonly C[], over: [C, Outcome][] = []): Hosts<C> {
   };
 }
 
-async function run(moves: readonly Move[], options: { answerWithinMs?: number; leaveAfterMs?: number } = {}) {
+const PATIENCE = {
+  connectWithinMs: null,
+  beginWithinMs: 5_000,
+  untilMs: Number.MAX_SAFE_INTEGER,
+  mayRetry: () => true,
+};
+/** Time for everything, and a caller who stays. */
+const patient = <C>(changed: Partial<Patience<C>> = {}): Patience<C> => {
+  return { ...PATIENCE, tried: [], left: new AbortController().signal, now: Date.now, ...changed };
+};
+
+async function run(moves: readonly Move[], options: { leaveAfterMs?: number } & Partial<Patience<Move>> = {}) {
   const left = new AbortController();
-  const { leaveAfterMs } = options;
+  const { leaveAfterMs, ...changed } = options;
   if (leaveAfterMs === 0) left.abort();
   else if (leaveAfterMs !== undefined) setTimeout(() => left.abort(), leaveAfterMs);
   const asked: Move[] = [];
@@ -49,7 +60,7 @@ async function run(moves: readonly Move[], options: { answerWithinMs?: number; l
       asked.push(move);
       return ask(move, signal);
     },
-    { answerWithinMs: options.answerWithinMs ?? 5_000, left: left.signal },
+    patient({ left: left.signal, ...changed }),
   );
   return { asked, result, over };
 }
@@ -147,7 +158,7 @@ describe("what is said of hosts that gave no answer", () => {
     { move: "wrong", outcome: { kind: "neither" } },
     { move: "cannot", outcome: { kind: "neither" } },
   ])("$move", async ({ move, outcome }) => {
-    expect((await run([move], { answerWithinMs: 20 })).over).toEqual([[move, outcome]]);
+    expect((await run([move], { beginWithinMs: 20 })).over).toEqual([[move, outcome]]);
   });
 
   test("nothing of one that answered", async () => {
@@ -165,39 +176,39 @@ describe("when nobody has room", () => {
     next: async (tried) => (tried.length === 0 ? { kind: "host", by: "broken" } : { kind: "none", problem: full }),
     over: () => undefined,
   };
-  const patience = { answerWithinMs: 5_000, left: new AbortController().signal };
+  const patience = () => patient<Move>();
 
   test("the reason is told, and nobody was asked", async () => {
     const hosts: Hosts<Move> = { ...oneThenFull, next: async () => ({ kind: "none", problem: full }) };
-    expect(await attempt(hosts, ask, patience)).toEqual({ kind: "failed", by: null, problem: full, attempts: 0 });
+    expect(await attempt(hosts, ask, patience())).toEqual({ kind: "failed", by: null, problem: full, attempts: 0 });
   });
 
   test("a host that failed before is the reason", async () => {
-    expect(await attempt(oneThenFull, ask, patience)).toMatchObject(failed("broken", 1, "upstream_error"));
+    expect(await attempt(oneThenFull, ask, patience())).toMatchObject(failed("broken", 1, "upstream_error"));
   });
 
   test("a caller who leaves the line is gone", async () => {
     const hosts: Hosts<Move> = { ...oneThenFull, next: async () => ({ kind: "client_left" }) };
-    expect(await attempt(hosts, ask, patience)).toEqual({ kind: "client_left", by: null, attempts: 0 });
+    expect(await attempt(hosts, ask, patience())).toEqual({ kind: "client_left", by: null, attempts: 0 });
   });
 });
 
 describe("time", () => {
   test("a silent host is given up, and the next one has its own time", async () => {
-    const { asked, result } = await run(["hangs", "answer"], { answerWithinMs: 20 });
+    const { asked, result } = await run(["hangs", "answer"], { beginWithinMs: 20 });
     expect(asked).toEqual(["hangs", "answer"]);
     expect(result).toMatchObject({ kind: "answered", attempts: 2 });
   });
 
   test("silent hosts only: a timeout, not a failure", async () => {
-    expect((await run(["busy", "hangs"], { answerWithinMs: 20 })).result).toMatchObject(
-      failed("hangs", 2, "upstream_timeout"),
+    expect((await run(["busy", "hangs"], { beginWithinMs: 20 })).result).toMatchObject(
+      failed("hangs", 2, "first_token_timeout"),
     );
   });
 
   test("the deadline ends with the beginning of the answer", async () => {
     const signals: AbortSignal[] = [];
-    const patience = { answerWithinMs: 20, left: new AbortController().signal };
+    const patience = patient<string>({ beginWithinMs: 20 });
     const asking = (_: string, signal: AbortSignal) => {
       signals.push(signal);
       return ask("answer", signal);
@@ -244,7 +255,7 @@ describe("a caller who leaves", () => {
       signal = given;
       return ask(move, given);
     };
-    await attempt<Move, string>(inOrder<Move>(["answer"]), asking, { answerWithinMs: 5_000, left: left.signal });
+    await attempt<Move, string>(inOrder<Move>(["answer"]), asking, patient({ left: left.signal }));
     left.abort();
     expect(signal?.aborted).toBe(true);
   });

@@ -39,7 +39,7 @@ function endless(piece: string) {
 }
 
 const stream = (host: ReturnType<typeof hostOf>, signal = new AbortController().signal) =>
-  openStream(host.ask, dialect(VLLM, question("chat", { stream: true })), TRACE, signal);
+  openStream(host.ask, dialect(VLLM, question("chat", { stream: true })), TRACE, signal, () => undefined);
 const whole = (host: ReturnType<typeof hostOf>, engine: object = VLLM) =>
   askWhole(host.ask, dialect({ ...engine }, question("chat")), TRACE, new AbortController().signal);
 
@@ -54,7 +54,7 @@ describe("what is sent", () => {
     const host = hostOf(answered(CONTENT, "text/event-stream"));
     const { signal } = new AbortController();
     const said = dialect(VLLM, question("chat", { stream: true }));
-    await openStream(host.ask, said, { requestId: "r-1", traceparent }, signal);
+    await openStream(host.ask, said, { requestId: "r-1", traceparent }, signal, () => undefined);
     const [sent] = host.sent;
     expect(sent).toEqual({
       path: "/v1/chat/completions",

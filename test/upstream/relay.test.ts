@@ -3,8 +3,9 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { Problem } from "#src/problem.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
 import { OpenAiStream } from "#src/upstream/openai-stream.ts";
-import { type Deadlines, relay, type Source } from "#src/upstream/relay.ts";
+import { type CarryOn, relay, type Source } from "#src/upstream/relay.ts";
 import { PLAIN } from "#src/upstream/voice.ts";
+import type { Deadlines } from "#src/upstream/waiting.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
 
 const BEAT_MS = 5;
@@ -25,7 +26,9 @@ afterEach(() => {
 });
 
 /** A host that says what the test says, and a relay before it. */
-function play(options: { deadlines?: Partial<Deadlines>; opening?: Promise<Source>; heartbeatMs?: number } = {}) {
+function play(
+  options: { deadlines?: Partial<Deadlines>; opening?: Promise<Source>; heartbeatMs?: number; carryOn?: CarryOn } = {},
+) {
   const clock = { nowMs: 1_000_000 };
   const seen = { pulls: 0, hungUp: 0, settled: 0 };
   let host: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -37,6 +40,10 @@ function play(options: { deadlines?: Partial<Deadlines>; opening?: Promise<Sourc
       pull() {
         seen.pulls++;
       },
+      // Hung up on: nobody hears it any more.
+      cancel() {
+        host = undefined;
+      },
     },
     { highWaterMark: 0 },
   );
@@ -45,6 +52,7 @@ function play(options: { deadlines?: Partial<Deadlines>; opening?: Promise<Sourc
     deadlines: { ...DEADLINES, ...options.deadlines },
     heartbeatMs: options.heartbeatMs ?? BEAT_MS,
     voice: PLAIN,
+    carryOn: options.carryOn ?? (() => Promise.resolve(null)),
     hangUp: () => seen.hungUp++,
     now: () => clock.nowMs,
   });
@@ -152,7 +160,7 @@ describe("a caller who leaves", () => {
       await read();
     }
     await reader.cancel();
-    expect(await ended).toEqual({ kind: "client_left" });
+    expect(await ended).toMatchObject({ kind: "client_left" });
     reset();
     await settled;
     await beats(2);
@@ -167,7 +175,7 @@ describe("a caller who leaves", () => {
     await reader.cancel();
     expect([null, PING]).toContain(await pending);
     say(token("a"));
-    expect(await ended).toEqual({ kind: "client_left" });
+    expect(await ended).toMatchObject({ kind: "client_left" });
     expect(seen.hungUp).toBe(1);
   });
 
@@ -196,7 +204,7 @@ describe("a caller who leaves", () => {
     say(token("a"));
     await left;
     await pending;
-    expect(await ended).toEqual({ kind: "client_left" });
+    expect(await ended).toMatchObject({ kind: "client_left" });
     expect(stream.tally.contentPieces).toBe(1);
   });
 
@@ -205,7 +213,7 @@ describe("a caller who leaves", () => {
     say(token("a"));
     await read();
     await Promise.all([leave(), reader.cancel(), leave()]);
-    expect(await ended).toEqual({ kind: "client_left" });
+    expect(await ended).toMatchObject({ kind: "client_left" });
     await settled;
     expect(seen).toMatchObject({ hungUp: 1, settled: 1 });
   });
@@ -386,9 +394,21 @@ describe("heartbeats", () => {
 
 describe("deadlines", () => {
   test.each([
-    { name: "the next token", said: [ROLE, token("a")], waitedMs: DEADLINES.betweenTokensMs },
-    { name: "the whole answer", said: [token("a")], waitedMs: DEADLINES.totalMs, betweenTokensMs: 10_000_000 },
-  ])("$name", async ({ said, waitedMs, betweenTokensMs = DEADLINES.betweenTokensMs }) => {
+    {
+      name: "the next token",
+      said: [ROLE, token("a")],
+      waitedMs: DEADLINES.betweenTokensMs,
+      betweenTokensMs: DEADLINES.betweenTokensMs,
+      code: "next_token_timeout",
+    },
+    {
+      name: "the whole answer",
+      said: [token("a")],
+      waitedMs: DEADLINES.totalMs,
+      betweenTokensMs: 10_000_000,
+      code: "total_timeout",
+    },
+  ])("$name", async ({ said, waitedMs, betweenTokensMs, code }) => {
     const { say, rest, clock, ended, seen } = play({ deadlines: { betweenTokensMs } });
     const all = rest();
     for (const event of said) {
@@ -401,8 +421,8 @@ describe("deadlines", () => {
     expect(seen.settled).toBe(0);
     clock.nowMs += 1;
     const text = (await all).join("").replaceAll(PING, "");
-    expect(codeAfter(text, said.join("").replaceAll(PING, ""))).toBe("upstream_timeout");
-    expect(await ended).toMatchObject({ kind: "upstream_error", problem: { code: "upstream_timeout" } });
+    expect(codeAfter(text, said.join("").replaceAll(PING, ""))).toBe(code);
+    expect(await ended).toMatchObject({ kind: "upstream_error", problem: { code } });
     expect(seen.hungUp).toBe(1);
   });
 
@@ -423,8 +443,8 @@ describe("deadlines", () => {
       say(said);
       await beats(1);
     }
-    expect(await ended).toMatchObject({ problem: { code: "upstream_timeout" } });
-    expect(codeAfter((await all).join("").replaceAll(PING, ""), token("a"))).toBe("upstream_timeout");
+    expect(await ended).toMatchObject({ problem: { code: "next_token_timeout" } });
+    expect(codeAfter((await all).join("").replaceAll(PING, ""), token("a"))).toBe("next_token_timeout");
   });
 
   test("pings add up only until the next token", async () => {
@@ -452,7 +472,7 @@ describe("deadlines", () => {
     await beats(4);
     expect(seen.settled).toBe(0);
     clock.nowMs += DEADLINES.totalMs;
-    expect(codeAfter((await all).join("").replaceAll(PING, ""), "")).toBe("upstream_timeout");
+    expect(codeAfter((await all).join("").replaceAll(PING, ""), "")).toBe("total_timeout");
     expect(await ended).toMatchObject({ kind: "upstream_error" });
   });
 
@@ -473,8 +493,8 @@ describe("deadlines", () => {
     say(token("a"));
     await read();
     clock.nowMs += DEADLINES.totalMs + 1;
-    expect(await ended).toMatchObject({ problem: { code: "upstream_timeout" } });
-    expect(codeAfter((await rest()).join(""), "")).toBe("upstream_timeout");
+    expect(await ended).toMatchObject({ problem: { code: "total_timeout" } });
+    expect(codeAfter((await rest()).join(""), "")).toBe("total_timeout");
   });
 });
 
@@ -512,7 +532,7 @@ describe("a host that has not begun", () => {
       const { reader, read, ended, seen, source, settled } = play({ opening: promise });
       const pending = reads ? read() : null;
       await reader.cancel();
-      expect(await ended).toEqual({ kind: "client_left" });
+      expect(await ended).toMatchObject({ kind: "client_left" });
       if (isRefused) reject(new Problem("upstream_error"));
       else resolve(source());
       await pending;

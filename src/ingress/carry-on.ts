@@ -1,0 +1,81 @@
+/**
+ * A stream whose host is lost, carried on: the slot of the lost one goes back as a failure, and the model's other hosts
+ * are asked, one after the other, to go on from what the caller has.
+ */
+
+import type { AnswerStream } from "#src/upstream/answer-stream.ts";
+import { continued, deliveredTokens, ending, isAtBound, mayContinue } from "#src/upstream/continuation.ts";
+import { ContinuedStream } from "#src/upstream/continued-stream.ts";
+import { dialectOf } from "#src/upstream/dialect.ts";
+import { openStream } from "#src/upstream/exchange.ts";
+import type { CarryOn, Source } from "#src/upstream/relay.ts";
+import { tokensOf } from "#src/upstream/tally.ts";
+import { type Asking, askHosts, release } from "./ask-hosts.ts";
+import type { Seat } from "./choose-host.ts";
+
+/** A streamed answer in the making. */
+export type Making = {
+  /** Hosts that were asked: never again for this answer. */
+  readonly tried: Seat[];
+  /** Those that made a part of it, in order: the last makes it now. */
+  readonly seats: Seat[];
+  /** The last one's; null while there is none. */
+  stream: AnswerStream | null;
+  attempts: number;
+  /** Made by hosts and no part of what the caller has. */
+  wastedTokens: number;
+};
+
+/**
+ * How a broken stream of this answer is carried on.
+ *
+ * @param left aborted when the caller has left
+ */
+export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): CarryOn {
+  const { question, model, call } = asking;
+  return async (broken) => {
+    const from = making.seats.at(-1);
+    const seam = broken.seam();
+    if (from === undefined || seam === null || !mayContinue(question, model)) return null;
+    release(asking, from, "upstream_error", broken.part, null);
+    if (isAtBound(question, seam, from.host)) {
+      const source = ending(question, seam);
+      making.stream = source.stream;
+      return { source, comment: commentOf("its bound was reached") };
+    }
+    const asked = await askHosts<Source>(asking, {
+      exchange: openStream,
+      dialect: ({ host, served }) => {
+        const { question: rest, owed } = continued(question, seam, from.host, host);
+        const delivered = deliveredTokens(question, seam, from.host, owed);
+        const dialect = dialectOf(host, model, served, rest, call.requestId, call.arrivedAtMs);
+        const stream = () => new ContinuedStream(dialect.stream(), seam, delivered, owed, question.wantsUsage);
+        return { ...dialect, stream };
+      },
+      tried: making.tried,
+      kind: "next part",
+      left,
+    });
+    making.attempts += asked.attempts;
+    if (asked.kind !== "answered") return null;
+    const { by, answer: source } = asked;
+    if (left.aborted) {
+      // It began just when nobody waited for it any more.
+      release(asking, by, "client_left", source.stream.part, null);
+      return null;
+    }
+    making.wastedTokens += Math.max(
+      0,
+      tokensOf(seam.tally) - (tokensOf(source.stream.tally) - tokensOf(source.stream.part)),
+    );
+    making.seats.push(by);
+    making.stream = source.stream;
+    call.log.host = by.host.id;
+    return { source, comment: commentOf(`continued by ${by.host.id}`) };
+  };
+}
+
+/** Seen by whoever looks at the wire, and by no client. Names of hosts hold no line breaks. */
+function commentOf(text: string): Uint8Array {
+  return new TextEncoder().encode(`: ${text}\n\n`);
+}

@@ -1,0 +1,140 @@
+/**
+ * Which answers another host may carry on, and what it is asked then. Pure.
+ *
+ * The policy: one plain text, streamed, of chat or of one raw prompt. Several answers to one question, tools, a form that
+ * the text must keep to (JSON, a grammar), log probabilities and echoed prompts end in an error event instead: their
+ * state is in the engine that died, and an answer that looks whole and is not would be worse than an error. So does an
+ * answer that has begun to reason aloud or to call a tool, whatever was asked. Penalties count what was said before the
+ * seam as prompt, and a seed starts anew: the text stays plausible, at temperature 0 without penalties it stays the same.
+ */
+import { concat } from "#src/bytes.ts";
+import type { Host, Model } from "#src/catalog/schema.ts";
+import type { Question } from "#src/ingress/question.ts";
+import type { JsonObject } from "#src/json.ts";
+import { eventOf } from "#src/sse.ts";
+import { ContinuedStream } from "./continued-stream.ts";
+import { OpenAiStream } from "./openai-stream.ts";
+import type { Source } from "./relay.ts";
+import type { Seam } from "./seam.ts";
+import { tokensOf } from "./tally.ts";
+
+/** Text that is kept for a seam: a context of 131,072 tokens holds about half of it. */
+export const MOST_KEPT_CHARACTERS = 1_000_000;
+
+/** Fields whose mere presence gives an answer a form or a state of its own, each with what asks for nothing of it. */
+const BINDING: Readonly<Record<string, (value: unknown) => boolean>> = {
+  n: (value) => value === 1,
+  tools: isEmptyList,
+  functions: isEmptyList,
+  logprobs: (value) => value === false,
+  top_logprobs: (value) => value === 0,
+  echo: (value) => value === false,
+  suffix: (value) => value === "",
+  response_format: (value) => typeof value === "object" && value !== null && Reflect.get(value, "type") === "text",
+  ...Object.fromEntries(
+    ["guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "grammar"]
+      .concat(["json_schema", "modalities", "audio"])
+      .map((field) => [field, () => false]),
+  ),
+};
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+const NOTHING: Source["reader"] = {
+  read: () => Promise.resolve({ done: true, value: undefined }),
+  cancel: () => Promise.resolve(),
+};
+
+/** Whether a question's answer may be carried on, as far as the question tells. */
+export function mayContinue({ route, body, stream }: Question, { continuation }: Pick<Model, "continuation">): boolean {
+  if (!continuation || !stream || route === "embeddings") return false;
+  const isBound = Object.entries(BINDING).some(([field, asksForNothing]) => {
+    return body[field] != null && !asksForNothing(body[field]);
+  });
+  if (isBound) return false;
+  if (route === "completions") return typeof body.prompt === "string";
+  const last = lastMessage(body);
+  // Engines differ in what an assistant's last word means: vLLM answers it, llama.cpp writes it on.
+  return last?.role !== "assistant" || (body.continue_final_message === true && typeof last.content === "string");
+}
+
+/** What the next host is asked; `owed` of its answer the caller has already. */
+export type Continued = { readonly question: Question; readonly owed: string };
+
+/** Whether the answer has all the tokens that it may have: only the word that it is over is missing. */
+export function isAtBound(question: Question, seam: Seam, from: Host): boolean {
+  const bound = boundOf(question, from);
+  return bound !== null && deliveredTokens(question, seam, from, "") >= bound;
+}
+
+/** The end of an answer that has reached its bound, as an engine would have told it. */
+export function ending({ route, wantsUsage }: Question, seam: Seam): Source {
+  const nothing = route === "chat" ? { delta: {} } : { text: "" };
+  const choice = { index: 0, ...nothing, logprobs: null, finish_reason: "length" };
+  const events = [JSON.stringify({ ...seam.head, choices: [choice] }), "[DONE]"].map(eventOf);
+  const part = new OpenAiStream({ usageChunk: false, member: null });
+  const stream = new ContinuedStream(part, seam, tokensOf(seam.tally), "", wantsUsage);
+  // It is over before anything is read of it.
+  const head = stream.push(concat(events));
+  return { reader: NOTHING, stream, head };
+}
+
+/** vLLM's bound for raw completions that name none (`SamplingParams`, all versions). */
+const VLLM_COMPLETION_TOKENS = 16;
+
+/**
+ * The question that goes on from a seam.
+ *
+ * @param from the host that made the last part
+ * @param to the host that is asked to go on
+ */
+export function continued(question: Question, seam: Seam, from: Host, to: Host): Continued {
+  const { body } = question;
+  const whole = isHalf(seam.text) ? seam.text.slice(0, -1) : seam.text;
+  // vLLM's chat templates may trim the message that is to be continued: white space at its end is left to be said again.
+  const said = question.route === "chat" && to.engine === "vllm" ? whole.trimEnd() : whole;
+  const owed = seam.text.slice(said.length);
+  const bound = boundOf(question, from);
+  const left = bound === null ? null : Math.max(1, bound - deliveredTokens(question, seam, from, owed));
+  const { max_tokens: _bound, max_completion_tokens: _newerBound, ...rest } = body;
+  const bounded: JsonObject = left === null ? rest : { ...rest, max_tokens: left };
+  const goingOn = question.route === "chat" ? messagesWith(body, said) : { prompt: `${body.prompt}${said}` };
+  // All that the host tells of usage is wanted: the parts' sums are the caller's.
+  return { owed, question: { ...question, wantsUsage: true, body: { ...bounded, ...goingOn } } };
+}
+
+/** What the caller has of the answer's tokens, without those that will be made again. */
+export function deliveredTokens({ body }: Question, seam: Seam, from: Host, owed: string): number {
+  const tokens = owed === "" ? tokensOf(seam.tally) : seam.solid.tokens;
+  // Of a text that could become a stop string vLLM always holds the end back: its last token has not passed whole.
+  const longestStop = Math.max(0, ...[body.stop ?? []].flat().map((stop) => String(stop).length));
+  return Math.max(0, tokens - (from.engine === "vllm" && longestStop > 1 ? 1 : 0));
+}
+
+function boundOf({ route, body }: Question, from: Host): number | null {
+  const named = body.max_completion_tokens ?? body.max_tokens;
+  if (typeof named === "number") return named;
+  return route === "completions" && from.engine === "vllm" ? VLLM_COMPLETION_TOKENS : null;
+}
+
+function messagesWith(body: JsonObject, said: string): JsonObject {
+  // Nothing that could be written on: the answer is made anew.
+  if (said === "") return {};
+  const messages = Array.isArray(body.messages) ? body.messages : [];
+  const last = lastMessage(body);
+  const goingOn = { continue_final_message: true, add_generation_prompt: false };
+  if (last?.role !== "assistant") return { messages: [...messages, { role: "assistant", content: said }], ...goingOn };
+  return { messages: [...messages.slice(0, -1), { ...last, content: `${last.content}${said}` }], ...goingOn };
+}
+
+function lastMessage({ messages }: JsonObject): JsonObject | undefined {
+  return Array.isArray(messages) ? messages.at(-1) : undefined;
+}
+
+/** Ends in the first half of a surrogate pair: a character that came in two events. */
+function isHalf(text: string): boolean {
+  const last = text.charCodeAt(text.length - 1);
+  return last >= 0xd800 && last <= 0xdbff;
+}

@@ -1,0 +1,128 @@
+/**
+ * A later part of an answer, told as if the first host had gone on: under the first part's id, without a second role,
+ * and with the usage of all parts. Pure.
+ */
+import { eventOf, fieldsOf } from "#src/sse.ts";
+import { AnswerStream, BrokenStream, isObject, parseEvent } from "./answer-stream.ts";
+import type { ChunkHead, Seam } from "./seam.ts";
+import { type Tally, tokensOf } from "./tally.ts";
+
+/** Members that count; the parts' own would contradict each other. */
+const COUNTS = ["usage", "timings"];
+
+export class ContinuedStream extends AnswerStream {
+  readonly #part: AnswerStream;
+  readonly #seam: Seam;
+  readonly #delivered: number;
+  readonly #wantsUsage: boolean;
+  /** What the caller has already of what this part says first. */
+  #owed: string;
+
+  /**
+   * @param part reads the host's own stream and hides nothing
+   * @param delivered tokens of the parts before
+   * @param wantsUsage the caller asked for the usage chunk
+   */
+  constructor(part: AnswerStream, seam: Seam, delivered: number, owed: string, wantsUsage: boolean) {
+    super();
+    this.#part = part;
+    this.#seam = seam;
+    this.#delivered = delivered;
+    this.#owed = owed;
+    this.#wantsUsage = wantsUsage;
+    this.keepText(Number.POSITIVE_INFINITY);
+    this.noteText(seam.text);
+  }
+
+  override push(chunk: Uint8Array): Uint8Array | null {
+    const events = this.#part.push(chunk);
+    return events === null ? null : super.push(events);
+  }
+
+  finish(): Uint8Array | null {
+    const events = this.#part.finish();
+    return events === null ? null : super.push(events);
+  }
+
+  override get broken(): AnswerStream["broken"] {
+    return super.broken ?? this.#part.broken;
+  }
+
+  override get hasContent(): boolean {
+    return this.#part.hasContent;
+  }
+
+  override get tally(): Tally {
+    const { promptTokens, cachedTokens, contentPieces, completionTokens: before } = this.#seam.tally;
+    const { completionTokens, finishReason, contentPieces: pieces } = this.#part.tally;
+    // Where one part did not tell, nobody knows the sum.
+    const isTold = before !== null && (completionTokens !== null || pieces === 0);
+    return {
+      promptTokens,
+      cachedTokens,
+      contentPieces: contentPieces + pieces,
+      completionTokens: isTold ? this.#delivered + (completionTokens ?? 0) : null,
+      finishReason,
+    };
+  }
+
+  override get part(): Tally {
+    return this.#part.part;
+  }
+
+  protected get head(): ChunkHead {
+    return this.#seam.head;
+  }
+
+  protected take(event: Uint8Array): readonly Uint8Array[] {
+    const { data } = fieldsOf(event);
+    if (data === null) return [event];
+    if (data.trim() === "[DONE]") {
+      this.isWhole = true;
+      return this.#wantsUsage ? [this.#usage(), event] : [event];
+    }
+    const { choices, ...document } = parseEvent(data);
+    if (!Array.isArray(choices) || choices.length === 0) return [];
+    const told = Object.entries(document).filter(([member]) => !COUNTS.includes(member));
+    const goneOn = choices.flatMap((choice) => this.#goneOn(choice));
+    if (goneOn.length === 0) return [];
+    return [eventOf(JSON.stringify({ ...Object.fromEntries(told), ...this.#seam.head, choices: goneOn }))];
+  }
+
+  /** The choice without what the caller has already; none when nothing is left of it. */
+  #goneOn(choice: unknown): object[] {
+    if (!isObject(choice)) throw new BrokenStream("a choice is not a JSON object");
+    const { delta, text } = choice;
+    const isOver = choice.finish_reason != null;
+    if (typeof text === "string") {
+      const more = this.#beyondOwed(text);
+      return more === "" && !isOver ? [] : [{ ...choice, text: more }];
+    }
+    const { role: _told, content, ...others } = isObject(delta) ? delta : {};
+    const more = typeof content === "string" ? this.#beyondOwed(content) : "";
+    const said = { ...(more === "" ? {} : { content: more }), ...others };
+    return Object.keys(said).length === 0 && !isOver ? [] : [{ ...choice, delta: said }];
+  }
+
+  /** White space at the seam is said again and dropped; the half of a character that was not passed is passed now. */
+  #beyondOwed(text: string): string {
+    let at = 0;
+    while (at < text.length && at < this.#owed.length && text[at] === this.#owed[at]) at += 1;
+    const isOwedHalf = /[\ud800-\udbff]$/.test(this.#owed);
+    if (isOwedHalf && at < Math.min(text.length, this.#owed.length)) throw new BrokenStream("a character was cut");
+    // What differs from it ends the repetition: the text goes on from there.
+    this.#owed = at === text.length ? this.#owed.slice(at) : "";
+    const more = text.slice(at);
+    this.noteText(more);
+    return more;
+  }
+
+  #usage(): Uint8Array {
+    const { promptTokens, cachedTokens } = this.#seam.tally;
+    const prompt_tokens = promptTokens ?? 0;
+    const completion_tokens = tokensOf(this.tally);
+    const details = cachedTokens === null ? {} : { prompt_tokens_details: { cached_tokens: cachedTokens } };
+    const usage = { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, ...details };
+    return eventOf(JSON.stringify({ ...this.#seam.head, choices: [], usage }));
+  }
+}
