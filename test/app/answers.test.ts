@@ -2,8 +2,8 @@ import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test"
 import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { app } from "#src/app.ts";
-import { inSession } from "#src/postgres/session.ts";
 import { CHAT, type Gateway, startGateway } from "#test/support/gateway.ts";
+import { ledgerRows } from "#test/support/ledger.ts";
 
 const CHAT_PATH = "/v1/chat/completions";
 let gateway: Gateway;
@@ -15,19 +15,6 @@ beforeAll(async () => {
 afterAll(() => {
   vi.restoreAllMocks();
 });
-
-/** Rows of these requests, once all are there. */
-async function ledger(...ids: (string | null)[]): Promise<Record<string, unknown>[]> {
-  const text = "SELECT * FROM inference_logs WHERE id = ANY ($1::uuid[]) ORDER BY id";
-  return vi.waitFor(
-    async () => {
-      const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text, [ids]));
-      expect(rows).toHaveLength(ids.length);
-      return rows;
-    },
-    { timeout: 5_000, interval: 100 },
-  );
-}
 
 test("health is open, also to HEAD, and names no address", async () => {
   const response = await gateway.ask("/health", { as: null });
@@ -56,7 +43,7 @@ test("an answer says who gave it and what is left, and is in the ledger to the t
   expect(header("x-causeway-cache")).toBe("bypass");
   expect(header("ratelimit")).toMatch(/^"rpm";r=999;t=\d+, /);
   expect(header("cache-control")).toContain("private");
-  expect(await ledger(header("x-request-id"))).toEqual([
+  expect(await ledgerRows(header("x-request-id"))).toEqual([
     expect.objectContaining({
       user_id: "alice",
       model: "org/plain",
@@ -93,7 +80,7 @@ describe("the cache", () => {
     });
     expect(second.said).toEqual(first.said);
     expect(gateway.asked.length).toBe(asked);
-    expect(await ledger(first.id, second.id)).toEqual([
+    expect(await ledgerRows(first.id, second.id)).toEqual([
       expect.objectContaining({ outcome: "complete", cache: "miss", saved_tokens: 0, cost_estimate: "0.018000" }),
       expect.objectContaining({
         outcome: "cached",

@@ -28,8 +28,8 @@ const ANSWER = {
   usage: { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 },
 };
 
-/** The host's part of a conversation. */
-export type Host = (body: JsonObject) => Response | Promise<Response>;
+/** The host's part of a conversation; the signal is aborted when it is hung up on. */
+export type Host = (body: JsonObject, signal?: AbortSignal | null) => Response | Promise<Response>;
 
 /** The same answer whole or, where it is asked for, as a stream. */
 export const answering: Host = (body) => {

@@ -29,7 +29,7 @@ export class StandIn {
         signal?.throwIfAborted();
         await scheduler.wait(2);
       }
-      return await this.answer(body);
+      return await this.answer(body, signal);
     } finally {
       this.inFlight -= 1;
     }

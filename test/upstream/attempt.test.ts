@@ -206,6 +206,25 @@ describe("time", () => {
     );
   });
 
+  test("headers that do not come are another matter than a first token that does not", async () => {
+    const { result } = await run(["hangs"], { connectWithinMs: 20, beginWithinMs: 60 });
+    expect(result).toMatchObject(failed("hangs", 1, "connect_timeout"));
+    const reaching = (_: Move, signal: AbortSignal, reached: () => void) => {
+      reached();
+      return ask("hangs", signal);
+    };
+    const patience = patient<Move>({ connectWithinMs: 20, beginWithinMs: 60 });
+    expect(await attempt(inOrder<Move>(["hangs"]), reaching, patience)).toMatchObject(
+      failed("hangs", 1, "first_token_timeout"),
+    );
+  });
+
+  test("all of it has an end: what is left of it is the next host's, and nobody is asked when nothing is", async () => {
+    const { result, asked } = await run(["hangs", "answer"], { beginWithinMs: null, untilMs: Date.now() + 30 });
+    expect(asked).toEqual(["hangs"]);
+    expect(result).toMatchObject(failed("hangs", 1, "total_timeout"));
+  });
+
   test("the deadline ends with the beginning of the answer", async () => {
     const signals: AbortSignal[] = [];
     const patience = patient<string>({ beginWithinMs: 20 });
@@ -216,6 +235,22 @@ describe("time", () => {
     await attempt(inOrder(["host"]), asking, patience);
     await scheduler.wait(40);
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+  });
+});
+
+describe("a budget", () => {
+  test.each<{ name: string; moves: Move[]; asked: number }>([
+    { name: "that is spent: a failure is not followed by another host", moves: ["broken", "answer"], asked: 1 },
+    { name: "is not touched by who is busy", moves: ["busy", "busy", "answer"], asked: 3 },
+    { name: "is not touched by who cannot", moves: ["cannot", "answer"], asked: 2 },
+  ])("$name", async ({ moves, asked }) => {
+    expect((await run(moves, { mayRetry: () => false })).asked).toHaveLength(asked);
+  });
+
+  test("hosts that were asked before are not asked again", async () => {
+    const tried: Move[] = ["broken", "throws"];
+    expect((await run(["answer", "answer", "answer"], { tried })).result).toMatchObject({ attempts: 1 });
+    expect(tried).toHaveLength(3);
   });
 });
 

@@ -1,0 +1,220 @@
+/** A host dies in the middle of its answer while others serve the model: the caller gets the whole of it all the same. */
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { JsonObject } from "#src/json.ts";
+import { type Death, engine, type Kind, type Seen } from "#test/support/engine.ts";
+import { CHAT, type Gateway } from "#test/support/gateway.ts";
+import { ledgerRows } from "#test/support/ledger.ts";
+import { hostOf, modelOn, type StandIn, withHosts } from "#test/support/stand-ins.ts";
+
+const KINDS = ["vllm", "llamacpp", "native"] as const;
+const DEATHS: readonly Death["how"][] = ["cut", "fin", "half", "garbage", "error", "stall"];
+const catalogKind = (kind: Kind) => (kind === "native" ? { engine: "llamacpp", native: true } : { engine: kind });
+/** Its first host is asked first, being the heavier by far. */
+const pair = (id: string, first: Kind, second: Kind) => [
+  hostOf(`${id}-a`, { ...catalogKind(first), slots: 64, weight: 1e9 }),
+  hostOf(`${id}-b`, { ...catalogKind(second), slots: 64, weight: 1e-9 }),
+];
+const PAIRS = KINDS.flatMap((first) => KINDS.map((second) => ({ id: `${first}-${second}`, first, second })));
+/** A fresh pair for each way to die, so that no breaker opens. */
+const DYING = PAIRS.flatMap((row) => DEATHS.map((how) => ({ ...row, id: `${row.id}-${how}`, how })));
+const EXTRA = ["bound", "stops", "raw", "spaces", "usage", "policy", "off", "thrice", "done", "leaving", "both"];
+const DEADLINES = { deadlines: { firstToken: 2_000, betweenTokens: 300, total: 20_000 } };
+
+let gateway: Gateway;
+let hosts: Record<string, StandIn>;
+beforeAll(async () => {
+  for (const level of ["log", "error"] as const) vi.spyOn(console, level).mockReturnValue();
+  const listed = [
+    ...DYING.flatMap(({ id, first, second }) => pair(id, first, second)),
+    ...EXTRA.flatMap((id) => pair(id, "vllm", "vllm")),
+  ];
+  const thrice = hostOf("thrice-c", { slots: 64, weight: 1e-18 });
+  const models = [...DYING.map(({ id }) => id), ...EXTRA].map((id) =>
+    modelOn(id, [`${id}-a`, `${id}-b`, ...(id === "thrice" ? ["thrice-c"] : [])], {
+      ...DEADLINES,
+      affinity: false,
+      ...(id === "off" ? { continuation: false } : {}),
+    }),
+  );
+  ({ gateway, hosts } = await withHosts([...listed, thrice], models));
+}, 30_000);
+afterAll(() => {
+  vi.restoreAllMocks();
+});
+vi.setConfig({ testTimeout: 20_000 });
+
+function host(id: string): StandIn {
+  const standIn = hosts[id];
+  if (standIn === undefined) throw new Error(`no stand-in for ${id}`);
+  return standIn;
+}
+
+type Chunk = {
+  id: string;
+  object: string;
+  created: number;
+  model: string;
+  choices: { delta?: JsonObject; text?: string; finish_reason: string | null }[];
+  usage?: JsonObject;
+  error?: { code: string };
+};
+
+async function streamOf(model: string, more: object = {}, path = "/v1/chat/completions") {
+  const asked = path.endsWith("chat/completions") ? CHAT : {};
+  const body = { ...asked, model, stream: true, temperature: 0, ...more };
+  const response = await gateway.ask(path, { as: { sub: `${model}-user` }, body });
+  const wire = await response.text();
+  const events = wire.split("\n\n").slice(0, -1);
+  const data = events.filter((event) => event.startsWith("data: ")).map((event) => event.slice("data: ".length));
+  const chunks: Chunk[] = data.filter((text) => text !== "[DONE]").map((text) => JSON.parse(text));
+  const choices = chunks.flatMap((chunk) => chunk.choices ?? []);
+  return {
+    requestId: response.headers.get("x-request-id") ?? "",
+    chunks,
+    comments: events.filter((event) => event.startsWith(": ") && event !== ": ping"),
+    text: choices.map(({ delta, text }) => delta?.content ?? text ?? "").join(""),
+    finish: choices.flatMap(({ finish_reason }) => finish_reason ?? []),
+    isDone: data.at(-1) === "[DONE]",
+    errors: chunks.flatMap(({ error }) => (error === undefined ? [] : [error.code])),
+    usage: chunks.findLast(({ usage }) => usage != null)?.usage,
+  };
+}
+
+/** The same answer from one host that lives, asked as the first one is. */
+async function uninterrupted(model: string, kind: Kind, more: object = {}, path?: string) {
+  host(`${model}-a`).answer = engine(kind);
+  return streamOf(model, more, path);
+}
+
+describe("the joined text is the uninterrupted one", () => {
+  test.each(DYING)("$first dies by $how, $second goes on", async ({ id, first, second, how }) => {
+    const whole = await uninterrupted(id, first);
+    host(`${id}-a`).answer = engine(first, { how, afterTokens: 5 });
+    host(`${id}-b`).answer = engine(second);
+    const joined = await streamOf(id);
+    expect(joined).toMatchObject({ isDone: true, errors: [], finish: ["stop"] });
+    // A native host has a chat template of its own: with another prompt the same weights go on otherwise.
+    const isSamePrompt = (first === "native") === (second === "native");
+    if (isSamePrompt) expect(joined.text).toBe(whole.text);
+    else expect(joined.text.startsWith(whole.text.slice(0, 12))).toBe(true);
+    expect(joined.comments).toEqual([`: continued by ${id}-b`]);
+    const [{ id: name, created, model }] = joined.chunks as [Chunk];
+    for (const chunk of joined.chunks) expect(chunk).toMatchObject({ id: name, created, model });
+    expect(joined.chunks.filter(({ choices }) => choices.some(({ delta }) => delta?.role !== undefined))).toHaveLength(
+      1,
+    );
+  });
+});
+
+describe("what is left of it", () => {
+  test.each([
+    { name: "its bound", model: "bound", more: { max_tokens: 12 } },
+    { name: "a stop string across the seam", model: "stops", more: { stop: [] as string[] } },
+    { name: "white space at the seam", model: "spaces", more: {} },
+    {
+      name: "a raw prompt",
+      model: "raw",
+      more: { prompt: "Once upon a time", max_tokens: 20 },
+      path: "/v1/completions",
+    },
+  ])("$name, wherever it is cut", async ({ model, more, path }) => {
+    const plain = await uninterrupted(model, "vllm", more, path);
+    // Two letters on each side of where one of the cuts below will be.
+    const stop = model === "stops" ? { stop: [plain.text.slice(28, 32)] } : {};
+    const whole = await uninterrupted(model, "vllm", { ...more, ...stop }, path);
+    for (let afterTokens = 1; afterTokens <= 9; afterTokens++) {
+      host(`${model}-a`).answer = engine("vllm", { how: "cut", afterTokens });
+      host(`${model}-b`).answer = engine("vllm");
+      const joined = await streamOf(model, { ...more, ...stop }, path);
+      expect(joined, `cut after ${afterTokens}`).toMatchObject({
+        text: whole.text,
+        finish: whole.finish,
+        isDone: true,
+      });
+      // Both hosts are well between the cuts: their breakers stay shut.
+      host(`${model}-a`).answer = engine("vllm");
+      await streamOf(model, { ...more, ...stop }, path);
+    }
+  });
+
+  test("usage is that of both parts, for the caller and in the ledger, with both hosts", async () => {
+    const more = { stream_options: { include_usage: true } };
+    const whole = await uninterrupted("usage", "vllm", more);
+    host("usage-a").answer = engine("vllm", { how: "half", afterTokens: 6 });
+    host("usage-b").answer = engine("vllm");
+    const joined = await streamOf("usage", more);
+    expect(joined.usage).toMatchObject(whole.usage ?? {});
+    expect(joined.chunks.filter(({ usage }) => usage != null)).toHaveLength(1);
+    const [event] = await ledgerRows(joined.requestId);
+    expect(event).toMatchObject({
+      outcome: "complete",
+      host: "usage-b",
+      hosts: ["usage-a", "usage-b"],
+      attempts: 2,
+      prompt_tokens: whole.usage?.prompt_tokens,
+      completion_tokens: whole.usage?.completion_tokens,
+      estimated: false,
+      wasted_tokens: 0,
+    });
+  });
+
+  test("a second host that dies is followed by a third", async () => {
+    const whole = await uninterrupted("thrice", "vllm");
+    host("thrice-a").answer = engine("vllm", { how: "cut", afterTokens: 3 });
+    host("thrice-b").answer = engine("vllm", { how: "fin", afterTokens: 4 });
+    host("thrice-c").answer = engine("vllm");
+    const joined = await streamOf("thrice");
+    expect(joined).toMatchObject({ text: whole.text, isDone: true, errors: [] });
+    expect(joined.comments).toHaveLength(2);
+    expect((await ledgerRows(joined.requestId))[0]).toMatchObject({
+      hosts: ["thrice-a", "thrice-b", "thrice-c"],
+      attempts: 3,
+    });
+  });
+
+  test("only the word that it is over was missing: nobody else is asked", async () => {
+    const whole = await uninterrupted("done", "vllm");
+    host("done-a").answer = engine("vllm", { how: "before done", afterTokens: 0 });
+    const before = host("done-b").asked.length;
+    expect(await streamOf("done")).toMatchObject({ text: whole.text, isDone: true, errors: [], finish: ["stop"] });
+    expect(host("done-b").asked).toHaveLength(before);
+  });
+});
+
+describe("what is not carried on ends in one error event", () => {
+  test.each([
+    { name: "tools", model: "policy", more: { tools: [{ type: "function", function: { name: "f" } }] } },
+    { name: "a model whose continuation is off", model: "off", more: {} },
+  ])("$name", async ({ model, more }) => {
+    host(`${model}-a`).answer = engine("vllm", { how: "cut", afterTokens: 4 });
+    host(`${model}-b`).answer = engine("vllm");
+    const ended = await streamOf(model, more);
+    expect(ended).toMatchObject({ isDone: false, errors: ["upstream_error"], comments: [] });
+    expect(host(`${model}-b`).asked).toHaveLength(0);
+    expect((await ledgerRows(ended.requestId))[0]).toMatchObject({ outcome: "upstream_error", completion_tokens: 4 });
+  });
+
+  test("nobody is left who could", async () => {
+    host("both-a").answer = engine("vllm", { how: "cut", afterTokens: 4 });
+    host("both-b").answer = engine("vllm", { how: "cut", afterTokens: 2 });
+    const ended = await streamOf("both");
+    expect(ended).toMatchObject({ isDone: false, errors: ["upstream_error"] });
+    expect((await ledgerRows(ended.requestId))[0]).toMatchObject({ outcome: "upstream_error", completion_tokens: 6 });
+  });
+});
+
+test("a host that fell silent is hung up on, and so is the next one when the caller leaves", async () => {
+  const [silent, next]: [Seen, Seen] = [{ hungUp: false }, { hungUp: false }];
+  host("leaving-a").answer = engine("vllm", { how: "stall", afterTokens: 2 }, silent);
+  host("leaving-b").answer = engine("vllm", { how: "stall", afterTokens: 1 }, next);
+  const body = { ...CHAT, model: "leaving", stream: true, temperature: 0 };
+  const response = await gateway.ask("/v1/chat/completions", { as: { sub: "leaving" }, body });
+  const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader();
+  let wire = "";
+  while (!wire.includes("continued by")) wire += new TextDecoder().decode((await reader.read()).value);
+  expect([silent.hungUp, next.hungUp]).toEqual([true, false]);
+  await reader.cancel();
+  await vi.waitFor(() => expect(next.hungUp).toBe(true), { timeout: 2_000 });
+  const id = response.headers.get("x-request-id") ?? "";
+  expect((await ledgerRows(id))[0]).toMatchObject({ outcome: "client_left", hosts: ["leaving-a", "leaving-b"] });
+});

@@ -1,0 +1,143 @@
+import { describe, expect, test } from "vitest";
+import { continued, mayContinue } from "#src/upstream/continuation.ts";
+import type { Seam } from "#src/upstream/seam.ts";
+import { NOTHING_YET } from "#src/upstream/tally.ts";
+import { question, servedBy } from "./asked.ts";
+
+const VLLM = servedBy({ engine: "vllm" }).host;
+const LLAMA = servedBy({ engine: "llamacpp" }).host;
+const ON = { continuation: true };
+const HI = { role: "user", content: "hi" };
+
+const seamAt = (text: string, tokens: number, solidTokens = tokens): Seam => ({
+  head: { id: "a", object: "chat.completion.chunk", created: 1, model: "m" },
+  text,
+  solid: { length: text.trimEnd().length, tokens: solidTokens },
+  tally: { ...NOTHING_YET, completionTokens: tokens, contentPieces: tokens },
+});
+
+describe("what may be carried on", () => {
+  const JSON_FORM = { type: "json_object" };
+  test.each<{
+    name: string;
+    may: boolean;
+    more?: object;
+    route?: "chat" | "completions";
+    on?: boolean;
+    stream?: boolean;
+  }>([
+    { name: "a plain chat", may: true },
+    { name: "a raw prompt", route: "completions", may: true },
+    {
+      name: "what asks for nothing",
+      more: { n: 1, tools: [], logprobs: false, response_format: { type: "text" } },
+      may: true,
+    },
+    {
+      name: "a seed, stop strings, a bound, penalties",
+      more: { seed: 1, stop: ["x"], max_tokens: 5, presence_penalty: 1 },
+      may: true,
+    },
+    { name: "switched off", on: false, may: false },
+    { name: "not a stream", stream: false, may: false },
+    { name: "two answers", more: { n: 2 }, may: false },
+    { name: "tools", more: { tools: [{ type: "function", function: { name: "f" } }] }, may: false },
+    { name: "older functions", more: { functions: [{ name: "f" }] }, may: false },
+    { name: "JSON", more: { response_format: JSON_FORM }, may: false },
+    { name: "a schema of the engine's own", more: { guided_json: {} }, may: false },
+    { name: "a grammar", more: { grammar: "root ::= [a-z]" }, may: false },
+    { name: "log probabilities", more: { logprobs: true }, may: false },
+    { name: "alternatives in raw completions", route: "completions", more: { logprobs: 0 }, may: false },
+    { name: "an echo", route: "completions", more: { echo: true }, may: false },
+    { name: "a suffix", route: "completions", more: { suffix: "x" }, may: false },
+    { name: "several prompts", route: "completions", more: { prompt: ["a", "b"] }, may: false },
+    { name: "token ids", route: "completions", more: { prompt: [1, 2] }, may: false },
+    {
+      name: "an assistant's last word, answered",
+      more: { messages: [HI, { role: "assistant", content: "a" }] },
+      may: false,
+    },
+    {
+      name: "an assistant's last word, written on",
+      more: { messages: [HI, { role: "assistant", content: "a" }], continue_final_message: true },
+      may: true,
+    },
+  ])("$name: $may", ({ route = "chat", more = {}, may, on = true, stream = true }) => {
+    expect(mayContinue(question(route, { stream, ...more }), { continuation: on })).toBe(may);
+  });
+
+  test("embeddings are none", () => expect(mayContinue(question("embeddings"), ON)).toBe(false));
+});
+
+describe("what the next host is asked", () => {
+  const ask = (more: object, seam: Seam, from = VLLM, to = VLLM, route: "chat" | "completions" = "chat") =>
+    continued(question(route, { stream: true, ...more }), seam, from, to);
+
+  test("chat: the text so far as the assistant's message, which is not closed", () => {
+    const { question: rest, owed } = ask({ seed: 3, stop: ["x"], temperature: 0 }, seamAt("one two", 2));
+    expect(rest.body).toEqual({
+      model: "m",
+      stream: true,
+      seed: 3,
+      stop: ["x"],
+      temperature: 0,
+      messages: [HI, { role: "assistant", content: "one two" }],
+      continue_final_message: true,
+      add_generation_prompt: false,
+    });
+    expect([owed, rest.wantsUsage]).toEqual(["", true]);
+  });
+
+  test("chat that was itself to be written on: one message, not two", () => {
+    const messages = [HI, { role: "assistant", content: "zero " }];
+    const { question: rest } = ask({ messages, continue_final_message: true }, seamAt("one", 1));
+    expect(rest.body.messages).toEqual([HI, { role: "assistant", content: "zero one" }]);
+  });
+
+  test("a raw prompt: prompt and text", () => {
+    const { question: rest } = ask({ prompt: "Once", max_tokens: 9 }, seamAt(" upon ", 1), LLAMA, LLAMA, "completions");
+    expect(rest.body).toMatchObject({ prompt: "Once upon ", max_tokens: 8 });
+  });
+
+  test.each([
+    { name: "vLLM's template may trim: white space is said again", to: VLLM, text: "a \n", said: "a", owed: " \n" },
+    { name: "llama.cpp writes on what it is given", to: LLAMA, text: "a \n", said: "a \n", owed: "" },
+    { name: "half a character is sent to nobody", to: LLAMA, text: "a\ud83d", said: "a", owed: "\ud83d" },
+  ])("$name", ({ to, text, said, owed }) => {
+    const { question: rest, owed: found } = ask({}, seamAt(text, 3, 1), VLLM, to);
+    expect(rest.body.messages).toEqual([HI, { role: "assistant", content: said }]);
+    expect(found).toBe(owed);
+  });
+
+  test("nothing but white space so far: the answer is made anew", () => {
+    const { question: rest, owed } = ask({}, seamAt("\n\n", 1, 0));
+    expect(rest.body).toEqual({ model: "m", stream: true, messages: [HI] });
+    expect(owed).toBe("\n\n");
+  });
+
+  test.each([
+    { name: "what is left of the bound", more: { max_tokens: 10 }, seam: seamAt("a b", 2), left: 8 },
+    { name: "of the newer bound", more: { max_completion_tokens: 10 }, seam: seamAt("a b", 2), left: 8 },
+    {
+      name: "white space that is said again counts again",
+      more: { max_tokens: 10 },
+      seam: seamAt("a \n", 3, 1),
+      left: 9,
+    },
+    {
+      name: "vLLM held one token back for the stop string",
+      more: { max_tokens: 10, stop: "xyz" },
+      seam: seamAt("a b", 2),
+      left: 9,
+    },
+    { name: "llama.cpp did not", more: { max_tokens: 10, stop: "xyz" }, seam: seamAt("a b", 2), from: LLAMA, left: 8 },
+    { name: "no bound", more: {}, seam: seamAt("a b", 2), left: undefined },
+  ])("$name", ({ more, seam, from = VLLM, left }) => {
+    const { body } = ask(more, seam, from).question;
+    expect([body.max_tokens, body.max_completion_tokens]).toEqual([left, undefined]);
+  });
+
+  test("raw completions have a bound of vLLM's own where none is named", () => {
+    expect(ask({}, seamAt("a b", 2), VLLM, VLLM, "completions").question.body.max_tokens).toBe(14);
+  });
+});
