@@ -112,7 +112,7 @@ export abstract class AnswerStream {
   }
 
   /** A dialect says once that the answer is more than one plain text, which only its own host can carry on. */
-  protected isPlainText = true;
+  isPlainText = true;
 
   /** What every chunk of this answer repeats, as the caller has it; null before the first. */
   protected abstract get head(): ChunkHead | null;

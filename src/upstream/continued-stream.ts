@@ -48,6 +48,10 @@ export class ContinuedStream extends AnswerStream {
     return super.broken ?? this.#part.broken;
   }
 
+  override seam(): Seam | null {
+    return this.#part.isPlainText ? super.seam() : null;
+  }
+
   override get hasContent(): boolean {
     return this.#part.hasContent;
   }
