@@ -104,7 +104,7 @@ test("a tool call in the second part cannot be carried on further", () => {
 
 test("however it is cut on the way, it is the same", () => {
   const wire = utf8(
-    ROLE + delta({ content: "é😀" }) + ": ping\r\n\r\n" + delta({ content: "\n東京" }) + FINISH + USAGE + DONE,
+    ROLE + delta({ content: "é😀" }) + ": ping\n\n" + delta({ content: "\n東京" }) + FINISH + USAGE + DONE,
   );
   const once = heard([wire], seamAt("a")).text;
   fc.assert(
