@@ -105,7 +105,7 @@ test("however it is cut on the way, it is the same", () => {
   const wire = utf8(pieces.join(""));
   const once = heard([wire], seamAt("a")).text;
   fc.assert(
-    fc.property(cuts, (cut) => expect(heard(cut(wire), seamAt("a")).text).toBe(once)),
+    fc.property(cuts, (cut) => heard(cut(wire), seamAt("a")).text === once),
     { numRuns: 300 },
   );
 });
