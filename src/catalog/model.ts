@@ -55,6 +55,8 @@ export const model = z.strictObject({
     })
     .optional(),
   deadlines: deadlines.prefault({}),
+  /** A silent stream says so often that it lives, in ms. It bounds how long a host works for a caller who has left. */
+  heartbeat: z.number().int().min(250).max(15_000).default(2_000),
   /** A stream whose host dies is carried on by another, where that is safe (`upstream/continuation.ts`). */
   continuation: z.boolean().default(true),
   /** Short answers that are not streamed are asked of a second host when the first takes longer than it mostly does. */

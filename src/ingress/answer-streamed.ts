@@ -3,7 +3,6 @@ import type { Progress } from "#src/limits/leases.ts";
 import { Problem } from "#src/problem.ts";
 import type { Attempt } from "#src/upstream/attempt.ts";
 import { openStream } from "#src/upstream/exchange.ts";
-import { HEARTBEAT_MS } from "#src/upstream/heartbeat.ts";
 import { type RelayEnd, relay, type Source } from "#src/upstream/relay.ts";
 import { NOTHING_YET, tokensOf } from "#src/upstream/tally.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
@@ -25,8 +24,8 @@ import { carryOnOf, type Making } from "./carry-on.ts";
 import type { Seat } from "./choose-host.ts";
 import { settleBehind } from "./settle.ts";
 
-/** A silent host commits the stream after one heartbeat, so that a caller who has left is noticed from then on. */
-const COMMIT_AFTER_MS = HEARTBEAT_MS;
+/** A silent host commits the stream after one heartbeat, or this, so that a caller who has left is noticed from then on. */
+const COMMIT_AFTER_MS = 5_000;
 
 /** Answers with an event stream. */
 export async function answerStreamed(asking: Asking): Promise<Response> {
@@ -56,7 +55,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
     } else if (!isCommitted) refusal = unanswered(asking, result);
   });
   call.defer(opened);
-  await before(COMMIT_AFTER_MS, opened);
+  await before(Math.min(model.heartbeat, COMMIT_AFTER_MS), opened);
   if (refusal !== null) throw refusal;
   isCommitted = true;
 
@@ -64,6 +63,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
     opened.then(() => asked.then(sourceOf)),
     {
       deadlines: { betweenTokensMs: model.deadlines.betweenTokens, totalMs: model.deadlines.total },
+      heartbeatMs: model.heartbeat,
       voice: question.wording.voice(),
       carryOn: carryOnOf(asking, making, exchange.signal),
       hangUp: () => exchange.abort(),

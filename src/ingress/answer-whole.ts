@@ -24,7 +24,7 @@ import { settleBehind } from "./settle.ts";
 
 /** Answers with one JSON document. */
 export async function answerWhole(asking: Asking): Promise<Response> {
-  const { lease, headers, call } = asking;
+  const { model, lease, headers, call } = asking;
   const left = leaving(call.request);
   lease.hold(() => ({}));
   const finished = askForWhole(asking, left.signal).then((asked) => finishWhole(asking, asked));
@@ -40,6 +40,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
     lateAnswer(
       finished.then(({ text }) => text),
       () => left.abort(),
+      model.heartbeat,
     );
   const by = early?.by ?? null;
   return new Response(body, { headers: { ...headers, ...provenance(asking, by), "content-type": "application/json" } });

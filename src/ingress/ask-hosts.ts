@@ -92,7 +92,10 @@ export function askHosts<T>(
     connectWithinMs: question.stream ? (connect ?? null) : null,
     beginWithinMs: question.stream ? firstToken : null,
     untilMs: arrivedAtMs + total,
-    mayRetry: () => kind === "next part" || (kind === "first" && budget.retry(Date.now())),
+    retries: {
+      spend: () => kind === "next part" || (kind === "first" && budget.retry(Date.now())),
+      refund: () => kind === "first" && budget.refund(Date.now()),
+    },
     tried,
     left,
     now: Date.now,

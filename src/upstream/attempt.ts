@@ -37,6 +37,14 @@ export type Hosts<C> = {
   readonly over: (by: C, outcome: Outcome) => void;
 };
 
+/** What asking another host costs. */
+export type Retries = {
+  /** Whether one more may be asked; counts it. */
+  readonly spend: () => boolean;
+  /** There was none to ask. */
+  readonly refund: () => void;
+};
+
 export type Patience<C> = {
   /** Each host has this long to send its headers; null where they may come with the answer. */
   readonly connectWithinMs: number | null;
@@ -44,8 +52,8 @@ export type Patience<C> = {
   readonly beginWithinMs: number | null;
   /** When all of it must be over, ms since the epoch. */
   readonly untilMs: number;
-  /** Whether a failure may be followed by another host; counts it. Busy hosts and unable ones have not failed. */
-  readonly mayRetry: () => boolean;
+  /** Whether a failure may be followed by another host. Busy hosts and unable ones have not failed. */
+  readonly retries: Retries;
   /** Hosts that were asked before, and must not be again. Those asked here are added. */
   readonly tried: C[];
   /** Aborted when the caller has left. */
@@ -68,8 +76,12 @@ export async function attempt<C, T>(hosts: Hosts<C>, ask: AskOne<C, T>, patience
   let attempts = 0;
   const { tried, untilMs, now } = patience;
   while (attempts < MAX_ATTEMPTS) {
-    if (last !== null && (now() >= untilMs || !mayGoOn(last.problem, patience))) return last;
+    // A host that says it is busy has done no work: asking another costs the fleet nothing.
+    const isRetry = last !== null && last.problem.code !== "host_busy";
+    if (last !== null && now() >= untilMs) return last;
+    if (last !== null && isRetry && !patience.retries.spend()) return last;
     const next = await hosts.next(tried);
+    if (isRetry && next.kind !== "host") patience.retries.refund();
     if (next.kind === "client_left") return { kind: "client_left", by: last?.by ?? null, attempts };
     if (next.kind === "none") {
       if (last !== null) return last;
@@ -89,11 +101,6 @@ export async function attempt<C, T>(hosts: Hosts<C>, ask: AskOne<C, T>, patience
     last = outcome;
   }
   return last ?? { kind: "failed", by: null, problem: new Problem("no_healthy_host"), attempts };
-}
-
-/** A host that says it is busy has done no work: asking another costs the fleet nothing. */
-function mayGoOn<C>({ code }: Problem, { mayRetry }: Patience<C>): boolean {
-  return code === "host_busy" || mayRetry();
 }
 
 type Ended<C> = Exclude<Attempt<C, unknown>, { kind: "answered" }> | { readonly kind: "unable" };

@@ -4,8 +4,6 @@
  * (measured: with one write a beat, a departure was noticed after up to two beats).
  */
 
-/** Bounds how long a silent host keeps working for a caller who has left. Proxies need a sign of life every 15 s. */
-export const HEARTBEAT_MS = 2_000;
 /** Long enough for the caller's side to answer the first write with a reset. */
 const SECOND_WRITE_AFTER_MS = 200;
 

@@ -5,7 +5,7 @@
  * so that nobody takes it for an answer.
  */
 import { asProblem, openAiError } from "#src/problem.ts";
-import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
+import { startHeartbeat } from "./heartbeat.ts";
 
 const SPACE = new TextEncoder().encode(" ");
 /** Between the error's text and the break: what is queued when a stream breaks is thrown away. */
@@ -20,7 +20,7 @@ const READ_WITHIN_MS = 50;
 export function lateAnswer(
   answering: Promise<string>,
   hangUp: () => void,
-  heartbeatMs = HEARTBEAT_MS,
+  heartbeatMs: number,
 ): ReadableStream<Uint8Array> {
   const utf8 = new TextEncoder();
   let over = false;

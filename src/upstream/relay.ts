@@ -9,7 +9,7 @@
 import { Problem } from "#src/problem.ts";
 import { EventTooLarge } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
-import { HEARTBEAT_MS, startHeartbeat } from "./heartbeat.ts";
+import { startHeartbeat } from "./heartbeat.ts";
 import { lastWords } from "./last-words.ts";
 import { tokensOf } from "./tally.ts";
 import type { Voice } from "./voice.ts";
@@ -42,7 +42,7 @@ export type CarryOn = (broken: AnswerStream) => Promise<{ source: Source; commen
 
 export type RelayOptions = {
   readonly deadlines: Deadlines;
-  readonly heartbeatMs?: number;
+  readonly heartbeatMs: number;
   /** Says it in the caller's protocol. */
   readonly voice: Voice;
   readonly carryOn: CarryOn;
@@ -68,7 +68,7 @@ export type Relayed = {
  */
 export function relay(
   opening: Promise<Source>,
-  { deadlines, heartbeatMs = HEARTBEAT_MS, voice, carryOn, hangUp, now }: RelayOptions,
+  { deadlines, heartbeatMs, voice, carryOn, hangUp, now }: RelayOptions,
 ): Relayed {
   const { promise: ended, resolve } = Promise.withResolvers<RelayEnd>();
   const waiting = new Waiting(deadlines, now());

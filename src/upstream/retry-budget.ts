@@ -31,6 +31,12 @@ export class RetryBudget {
     return true;
   }
 
+  /** One that was counted was not put to anyone. */
+  refund(nowMs: number): void {
+    const slice = this.#slice(nowMs);
+    slice.retried = Math.max(0, slice.retried - 1);
+  }
+
   /** A clock that steps back counts into the newest slice there is. */
   #slice(nowMs: number): Slice {
     const newest = Math.max(...this.#slices.map(({ since }) => since));

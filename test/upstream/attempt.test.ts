@@ -36,11 +36,12 @@ function inOrder<C>(hosts: readonly C[], over: [C, Outcome][] = []): Hosts<C> {
   };
 }
 
+const FREELY = { spend: () => true, refund: () => undefined };
 const PATIENCE = {
   connectWithinMs: null,
   beginWithinMs: 5_000,
   untilMs: Number.MAX_SAFE_INTEGER,
-  mayRetry: () => true,
+  retries: FREELY,
 };
 /** Time for everything, and a caller who stays. */
 const patient = <C>(changed: Partial<Patience<C>> = {}): Patience<C> => {
@@ -244,7 +245,15 @@ describe("a budget", () => {
     { name: "is not touched by who is busy", moves: ["busy", "busy", "answer"], asked: 3 },
     { name: "is not touched by who cannot", moves: ["cannot", "answer"], asked: 2 },
   ])("$name", async ({ moves, asked }) => {
-    expect((await run(moves, { mayRetry: () => false })).asked).toHaveLength(asked);
+    const retries = { spend: () => false, refund: () => undefined };
+    expect((await run(moves, { retries })).asked).toHaveLength(asked);
+  });
+
+  test("is spent on hosts that there are", async () => {
+    const spent = { times: 0 };
+    const retries = { spend: () => spent.times++ < 5, refund: () => void spent.times-- };
+    await run(["broken", "broken"], { retries });
+    expect(spent.times).toBe(1);
   });
 
   test("hosts that were asked before are not asked again", async () => {
