@@ -45,7 +45,7 @@ export class EventSplitter {
       if (byte === LF && this.#afterCr) {
         this.#afterCr = false;
         // The second half of a CR LF pair ends no line of its own. Where the pair's CR already ended an event in the
-        // chunk before, the LF is left out: a CR alone says the same, and held back it would look like half an event.
+        // chunk before, the LF went with it.
         if (start === at && this.#tailBytes === 0) start = at + 1;
         continue;
       }
@@ -60,7 +60,8 @@ export class EventSplitter {
           at++;
           this.#afterCr = false;
         }
-        yield this.#cut(chunk.subarray(start, at + 1));
+        const event = this.#cut(chunk.subarray(start, at + 1));
+        yield this.#afterCr && event.at(-2) === LF ? withLf(event) : event;
         start = at + 1;
       }
     }
@@ -92,6 +93,14 @@ export class EventSplitter {
     if (this.#tailBytes + piece.byteLength <= this.#maxEventBytes) return piece;
     throw new EventTooLarge(`an event is larger than ${this.#maxEventBytes} bytes`);
   }
+}
+
+/** A CR behind a CR LF is the half of a pair that was cut: some clients see the event's end only in the whole one. */
+function withLf(event: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(event.byteLength + 1);
+  whole.set(event);
+  whole[event.byteLength] = LF;
+  return whole;
 }
 
 export type EventFields = {

@@ -7,7 +7,7 @@ import type { Outcome } from "#src/fleet/outcome.ts";
 import type { Lease } from "#src/limits/admission.ts";
 import { Problem, type ProblemCode } from "#src/problem.ts";
 import { type Attempt, attempt, type Reply } from "#src/upstream/attempt.ts";
-import { MOST_KEPT_CHARACTERS, mayContinue } from "#src/upstream/continuation.ts";
+import { heldCharacters, MOST_KEPT_CHARACTERS, mayContinue } from "#src/upstream/continuation.ts";
 import { type Dialect, dialectOf } from "#src/upstream/dialect.ts";
 import type { Trace } from "#src/upstream/exchange.ts";
 import { type Ask, reach } from "#src/upstream/reach.ts";
@@ -109,7 +109,7 @@ export function dialectFor(asking: Asking): (seat: Seat) => Dialect {
   return ({ host, served }) => {
     const dialect = dialectOf(host, model, served, question, call.requestId, call.arrivedAtMs);
     if (!model.storeContent && keepsCharacters === undefined) return dialect;
-    return keepingText(dialect, keepsCharacters);
+    return keepingText(dialect, keepsCharacters, heldCharacters(question, host));
   };
 }
 

@@ -4,7 +4,14 @@
  */
 
 import type { AnswerStream } from "#src/upstream/answer-stream.ts";
-import { continued, deliveredTokens, ending, isAtBound, mayContinue } from "#src/upstream/continuation.ts";
+import {
+  continued,
+  ending,
+  heldCharacters,
+  isAtBound,
+  MOST_KEPT_CHARACTERS,
+  mayContinue,
+} from "#src/upstream/continuation.ts";
 import { ContinuedStream } from "#src/upstream/continued-stream.ts";
 import { dialectOf } from "#src/upstream/dialect.ts";
 import { openStream } from "#src/upstream/exchange.ts";
@@ -12,6 +19,7 @@ import type { CarryOn, Source } from "#src/upstream/relay.ts";
 import { tokensOf } from "#src/upstream/tally.ts";
 import { type Asking, askHosts, release } from "./ask-hosts.ts";
 import type { Seat } from "./choose-host.ts";
+import { keepingText } from "./content.ts";
 
 /** A streamed answer in the making. */
 export type Making = {
@@ -46,11 +54,10 @@ export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): Ca
     const asked = await askHosts<Source>(asking, {
       exchange: openStream,
       dialect: ({ host, served }) => {
-        const { question: rest, owed } = continued(question, seam, from.host, host);
-        const delivered = deliveredTokens(question, seam, from.host, owed);
+        const { question: rest, owed, delivered } = continued(question, seam, from.host, host);
         const dialect = dialectOf(host, model, served, rest, call.requestId, call.arrivedAtMs);
         const stream = () => new ContinuedStream(dialect.stream(), seam, delivered, owed, question.wantsUsage);
-        return { ...dialect, stream };
+        return keepingText({ ...dialect, stream }, MOST_KEPT_CHARACTERS, heldCharacters(question, host));
       },
       tried: making.tried,
       kind: "next part",

@@ -34,11 +34,15 @@ export function wordsOf({ choices }: JsonObject): string {
   return words.filter((word) => typeof word === "string").join("\n");
 }
 
-/** A dialect whose streams remember the words that pass: the ledger's part of them, or as many as are named. */
-export function keepingText(dialect: Dialect, characters = LONGEST_CONTENT): Dialect {
+/**
+ * A dialect whose streams remember the words that pass: the ledger's part of them, or as many as are named.
+ *
+ * @param heldCharacters what the host holds back (`upstream/continuation.ts`)
+ */
+export function keepingText(dialect: Dialect, characters = LONGEST_CONTENT, heldCharacters = 0): Dialect {
   const stream = () => {
     const answer = dialect.stream();
-    answer.keepText(characters);
+    answer.keepText(characters, heldCharacters);
     return answer;
   };
   return { ...dialect, stream };

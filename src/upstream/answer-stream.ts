@@ -5,7 +5,7 @@
 import { concat } from "#src/bytes.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
 import { EventSplitter, EventTooLarge } from "#src/sse.ts";
-import type { ChunkHead, Seam } from "./seam.ts";
+import type { ChunkHead, Mark, Seam } from "./seam.ts";
 import { NOTHING_YET, type Tally, tokensOf } from "./tally.ts";
 
 /** The engine's stream cannot be passed on. */
@@ -26,8 +26,10 @@ export abstract class AnswerStream {
   #keepsCharacters = 0;
   /** Characters that passed were not kept. */
   #isCut = false;
+  #heldCharacters = 0;
+  /** Up to the last character that is no white space. */
   #solidLength = 0;
-  #solidTokens = 0;
+  #marks: Mark[] = [{ length: 0, tokens: 0 }];
 
   /**
    * Takes what arrived. What cannot be passed on shows in `broken`, so that the whole events before it still pass.
@@ -88,14 +90,27 @@ export abstract class AnswerStream {
     return this.counted;
   }
 
-  /** Keeps the text of the answer as well, up to so many characters. */
-  keepText(characters: number): void {
+  /**
+   * Keeps the text of the answer as well, up to so many characters.
+   *
+   * @param heldCharacters those that the host holds back at the end of what it has made
+   */
+  keepText(characters: number, heldCharacters = 0): void {
     this.#keepsCharacters = characters;
+    this.#heldCharacters = heldCharacters;
   }
 
   /** The text so far, where it is kept. */
   get text(): string {
     return this.#text;
+  }
+
+  /** What the caller has already, and its tokens: this answer goes on from there. */
+  protected goOnFrom(text: string, tokens: number): void {
+    this.#keepsCharacters = Number.POSITIVE_INFINITY;
+    this.#text = text;
+    this.#solidLength = text.trimEnd().length;
+    this.#marks = [{ length: 0, tokens }];
   }
 
   /** A dialect hands in each piece of text that passes, once it is counted. */
@@ -106,9 +121,11 @@ export abstract class AnswerStream {
     if (room <= 0) return;
     this.#text += piece.slice(0, room);
     const solid = piece.trimEnd();
-    if (solid === "") return;
-    this.#solidLength = this.#text.length - (piece.length - solid.length);
-    this.#solidTokens = tokensOf(this.tally);
+    if (solid !== "") this.#solidLength = this.#text.length - (piece.length - solid.length);
+    this.#marks.push({ length: this.#text.length, tokens: tokensOf(this.tally) });
+    // A seam is cut at the end of the text, or before the white space there.
+    const furthestBack = this.#solidLength - this.#heldCharacters;
+    while ((this.#marks[1]?.length ?? Number.POSITIVE_INFINITY) <= furthestBack) this.#marks.shift();
   }
 
   /** A dialect says once that the answer is more than one plain text, which only its own host can carry on. */
@@ -121,8 +138,8 @@ export abstract class AnswerStream {
   seam(): Seam | null {
     const { head } = this;
     if (head === null || !this.isPlainText || this.#isCut || this.#text === "") return null;
-    const solid = { length: this.#solidLength, tokens: this.#solidTokens };
-    return { head, text: this.#text, solid, tally: this.tally };
+    const [marks, heldCharacters] = [this.#marks, this.#heldCharacters];
+    return { head, text: this.#text, marks, heldCharacters, tally: this.tally };
   }
 
   /** True once the caller has got something that it waited for. */

@@ -15,8 +15,7 @@ import { eventOf } from "#src/sse.ts";
 import { ContinuedStream } from "./continued-stream.ts";
 import { OpenAiStream } from "./openai-stream.ts";
 import type { Source } from "./relay.ts";
-import type { Seam } from "./seam.ts";
-import { tokensOf } from "./tally.ts";
+import { type Seam, tokensWithin } from "./seam.ts";
 
 /** Text that is kept for a seam: a context of 131,072 tokens holds about half of it. */
 export const MOST_KEPT_CHARACTERS = 1_000_000;
@@ -60,13 +59,19 @@ export function mayContinue({ route, body, stream }: Question, { continuation }:
   return last?.role !== "assistant" || (body.continue_final_message === true && typeof last.content === "string");
 }
 
-/** What the next host is asked; `owed` of its answer the caller has already. */
-export type Continued = { readonly question: Question; readonly owed: string };
+/** What the next host is asked. */
+export type Continued = {
+  readonly question: Question;
+  /** Of its answer the caller has this already. */
+  readonly owed: string;
+  /** Tokens of the parts before, without those that will be made again. */
+  readonly delivered: number;
+};
 
 /** Whether the answer has all the tokens that it may have: only the word that it is over is missing. */
 export function isAtBound(question: Question, seam: Seam, from: Host): boolean {
   const bound = boundOf(question, from);
-  return bound !== null && deliveredTokens(question, seam, from, "") >= bound;
+  return bound !== null && tokensWithin(seam, seam.text.length) >= bound;
 }
 
 /** The end of an answer that has reached its bound, as an engine would have told it. */
@@ -75,7 +80,7 @@ export function ending({ route, wantsUsage }: Question, seam: Seam): Source {
   const choice = { index: 0, ...nothing, logprobs: null, finish_reason: "length" };
   const events = [JSON.stringify({ ...seam.head, choices: [choice] }), "[DONE]"].map(eventOf);
   const part = new OpenAiStream({ usageChunk: false, member: null });
-  const stream = new ContinuedStream(part, seam, tokensOf(seam.tally), "", wantsUsage);
+  const stream = new ContinuedStream(part, seam, tokensWithin(seam, seam.text.length), "", wantsUsage);
   // It is over before anything is read of it.
   const head = stream.push(concat(events));
   return { reader: NOTHING, stream, head };
@@ -96,21 +101,23 @@ export function continued(question: Question, seam: Seam, from: Host, to: Host):
   // vLLM's chat templates may trim the message that is to be continued: white space at its end is left to be said again.
   const said = question.route === "chat" && to.engine === "vllm" ? whole.trimEnd() : whole;
   const owed = seam.text.slice(said.length);
+  const delivered = tokensWithin(seam, said.length);
   const bound = boundOf(question, from);
-  const left = bound === null ? null : Math.max(1, bound - deliveredTokens(question, seam, from, owed));
+  const left = bound === null ? null : Math.max(1, bound - delivered);
   const { max_tokens: _bound, max_completion_tokens: _newerBound, ...rest } = body;
   const bounded: JsonObject = left === null ? rest : { ...rest, max_tokens: left };
   const goingOn = question.route === "chat" ? messagesWith(body, said) : { prompt: `${body.prompt}${said}` };
   // All that the host tells of usage is wanted: the parts' sums are the caller's.
-  return { owed, question: { ...question, wantsUsage: true, body: { ...bounded, ...goingOn } } };
+  return { owed, delivered, question: { ...question, wantsUsage: true, body: { ...bounded, ...goingOn } } };
 }
 
-/** What the caller has of the answer's tokens, without those that will be made again. */
-export function deliveredTokens({ body }: Question, seam: Seam, from: Host, owed: string): number {
-  const tokens = owed === "" ? tokensOf(seam.tally) : seam.solid.tokens;
-  // Of a text that could become a stop string vLLM always holds the end back: its last token has not passed whole.
-  const longestStop = Math.max(0, ...[body.stop ?? []].flat().map((stop) => String(stop).length));
-  return Math.max(0, tokens - (from.engine === "vllm" && longestStop > 1 ? 1 : 0));
+/**
+ * Characters that a host holds back at the end of what it has made: of a text that could become a stop string vLLM always
+ * holds the longest one's length less one; llama.cpp counts no token before it has passed.
+ */
+export function heldCharacters({ body }: Question, { engine }: Host): number {
+  if (engine !== "vllm") return 0;
+  return Math.max(0, ...[body.stop ?? []].flat().map((stop) => String(stop).length - 1));
 }
 
 function boundOf({ route, body }: Question, from: Host): number | null {

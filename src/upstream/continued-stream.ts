@@ -30,8 +30,7 @@ export class ContinuedStream extends AnswerStream {
     this.#delivered = delivered;
     this.#owed = owed;
     this.#wantsUsage = wantsUsage;
-    this.keepText(Number.POSITIVE_INFINITY);
-    this.noteText(seam.text);
+    this.goOnFrom(seam.text, delivered);
   }
 
   override push(chunk: Uint8Array): Uint8Array | null {

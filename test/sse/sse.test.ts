@@ -24,9 +24,9 @@ describe("where an event ends", () => {
       events: ["data: a\r\ndata: b\r\n\r\n"],
     },
     {
-      name: "CR LF CR | LF: the LF is left out",
+      name: "CR LF CR | LF: the LF goes with its event, before it has come",
       chunks: ["data: a\r\n\r", "\ndata: b\r\r"],
-      events: ["data: a\r\n\r", "data: b\r\r"],
+      events: ["data: a\r\n\r\n", "data: b\r\r"],
     },
     { name: "CR LF | CR LF", chunks: ["data: a\r\n", "\r\ndata: b\n\n"], events: ["data: a\r\n\r\n", "data: b\n\n"] },
     {

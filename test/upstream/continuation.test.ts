@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { continued, mayContinue } from "#src/upstream/continuation.ts";
+import { continued, heldCharacters, mayContinue } from "#src/upstream/continuation.ts";
 import type { Seam } from "#src/upstream/seam.ts";
 import { NOTHING_YET } from "#src/upstream/tally.ts";
 import { question, servedBy } from "./asked.ts";
@@ -9,10 +9,16 @@ const LLAMA = servedBy({ engine: "llamacpp" }).host;
 const ON = { continuation: true };
 const HI = { role: "user", content: "hi" };
 
-const seamAt = (text: string, tokens: number, solidTokens = tokens): Seam => ({
+/** @param heldCharacters what its host holds back */
+const seamAt = (text: string, tokens: number, solidTokens = tokens, heldCharacters = 0): Seam => ({
   head: { id: "a", object: "chat.completion.chunk", created: 1, model: "m" },
   text,
-  solid: { length: text.trimEnd().length, tokens: solidTokens },
+  marks: [
+    { length: 1, tokens: 1 },
+    { length: text.trimEnd().length, tokens: solidTokens },
+    { length: text.length, tokens },
+  ],
+  heldCharacters,
   tally: { ...NOTHING_YET, completionTokens: tokens, contentPieces: tokens },
 });
 
@@ -67,6 +73,15 @@ describe("what may be carried on", () => {
   });
 
   test("embeddings are none", () => expect(mayContinue(question("embeddings"), ON)).toBe(false));
+});
+
+test.each([
+  { name: "nothing without a stop string", host: VLLM, more: {}, held: 0 },
+  { name: "the longest stop string less one", host: VLLM, more: { stop: ["a", "four"] }, held: 3 },
+  { name: "a single one", host: VLLM, more: { stop: "two" }, held: 2 },
+  { name: "llama.cpp nothing that it has counted", host: LLAMA, more: { stop: "two" }, held: 0 },
+])("held back: $name", ({ host, more, held }) => {
+  expect(heldCharacters(question("chat", more), host)).toBe(held);
 });
 
 describe("what the next host is asked", () => {
@@ -125,15 +140,14 @@ describe("what the next host is asked", () => {
       left: 9,
     },
     {
-      name: "vLLM held one token back for the stop string",
+      name: "what its host had made and held back is made again",
       more: { max_tokens: 10, stop: "xyz" },
-      seam: seamAt("a b", 2),
+      seam: seamAt("a b", 2, 2, 2),
       left: 9,
     },
-    { name: "llama.cpp did not", more: { max_tokens: 10, stop: "xyz" }, seam: seamAt("a b", 2), from: LLAMA, left: 8 },
     { name: "no bound", more: {}, seam: seamAt("a b", 2), left: undefined },
-  ])("$name", ({ more, seam, from = VLLM, left }) => {
-    const { body } = ask(more, seam, from).question;
+  ])("$name", ({ more, seam, left }) => {
+    const { body } = ask(more, seam).question;
     expect([body.max_tokens, body.max_completion_tokens]).toEqual([left, undefined]);
   });
 

@@ -11,7 +11,8 @@ const HEAD = { id: "first", object: "chat.completion.chunk", created: 7, model: 
 const seamAt = (text: string): Seam => ({
   head: HEAD,
   text,
-  solid: { length: text.trimEnd().length, tokens: 2 },
+  marks: [{ length: text.length, tokens: 2 }],
+  heldCharacters: 0,
   tally: { ...NOTHING_YET, promptTokens: 5, completionTokens: 2, cachedTokens: 1, contentPieces: 2 },
 });
 
@@ -92,7 +93,7 @@ describe("what the caller has already is not said twice", () => {
 
 test("a third part begins where both have ended", () => {
   const { stream } = heard(ROLE + delta({ content: "b " }), seamAt("a"));
-  expect(stream.seam()).toMatchObject({ head: HEAD, text: "ab ", solid: { length: 2, tokens: 3 } });
+  expect(stream.seam()).toMatchObject({ head: HEAD, text: "ab ", marks: [{ tokens: 2 }, { length: 3, tokens: 3 }] });
 });
 
 test("a tool call in the second part cannot be carried on further", () => {
