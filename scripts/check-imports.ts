@@ -17,6 +17,8 @@ const CONDUCTORS = ["index.ts", "app.ts", "isolate.ts", "ingress/", "admin/"];
 const ALLOWED: readonly { readonly from: string; readonly to: string }[] = [
   // Probes take the same way to a host as requests do.
   { from: "fleet/fleet.do.ts", to: "upstream/reach.ts" },
+  // What a login page or a tunnel's page is, a probe knows as requests do.
+  { from: "fleet/probe.ts", to: "upstream/door.ts" },
   // The consumer is where the ledger reaches its database.
   { from: "usage/", to: "postgres/" },
   // Jobs run beside requests, on what the ledger holds.

@@ -4,6 +4,14 @@ import { SummaryLine } from "./summary-line.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 
+/** A Worker that throws as a VPC binding does, but to probes; the host's name in the URL says which code. */
+const BROKEN_VPC = `export default {
+  fetch(request) {
+    if (new URL(request.url).pathname === "/health") return new Response("ok");
+    throw new Error("ProxyError: " + new URL(request.url).hostname.replaceAll("-", "_"));
+  },
+};`;
+
 /**
  * Three projects: `worker` runs inside workerd with real objects, KV and queues; `node` tests the scripts; `flow` drives
  * the whole running system from outside and shares one stack.
@@ -30,7 +38,17 @@ export default defineConfig({
                 CAUSEWAY_SECRET: "only-for-tests-only-for-tests-only-for-tests",
                 VLLM_API_KEY: "vllm-key-of-the-tests",
                 JETSON_API_KEY: "jetson-key-of-the-tests",
+                ACCESS_CLIENT_ID: inject("serviceToken").id,
+                ACCESS_CLIENT_SECRET: inject("serviceToken").secret,
               },
+              // In the place of Workers VPC, which has no local emulation: a server behind a binding, a binding that nobody
+              // listens behind, and one that throws what the platform throws.
+              serviceBindings: {
+                LAB_VPC: { external: { address: new URL(inject("ways").lab).host, http: {} } },
+                DEAD_VPC: { external: { address: "127.0.0.1:1", http: {} } },
+                BROKEN_VPC: "broken-vpc",
+              },
+              workers: [{ name: "broken-vpc", modules: true, script: BROKEN_VPC, compatibilityDate: "2026-11-02" }],
               hyperdrives: { HYPERDRIVE: inject("databaseUrl") },
             },
           })),
@@ -39,7 +57,7 @@ export default defineConfig({
           name: "worker",
           include: ["test/*/**/*.test.ts"],
           exclude: ["test/flow/**", "test/scripts/**"],
-          globalSetup: "test/postgres.setup.ts",
+          globalSetup: ["test/postgres.setup.ts", "test/hosts.setup.ts"],
         },
       },
       {

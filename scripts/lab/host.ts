@@ -1,12 +1,13 @@
 // One lab host: an HTTP server on loopback that plays an inference engine. It owns the sockets and the order in which a
 // request is looked at: control, journal, faults, key, route.
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { control } from "./control.ts";
 import { type Dialect, dialectOf } from "./dialect.ts";
 import type { Exchange } from "./exchange.ts";
 import { isRequestFault } from "./faults.ts";
 import { isJson, type Json } from "./fields.ts";
+import { closed, KEEP_ALIVE_MS, listen } from "./listen.ts";
 import { buildMachine, type Machine } from "./machine.ts";
 import type { LabHostOptions } from "./options.ts";
 import { strike } from "./request-fault.ts";
@@ -14,8 +15,6 @@ import { replyJson } from "./whole-reply.ts";
 
 /** Above any prompt a test would send; the engines themselves have no limit. */
 const MOST_BODY_BYTES = 64 * 1024 * 1024;
-/** Longer than a caller's pool keeps a connection, so that the host is never the one who closes first. */
-const KEEP_ALIVE_MS = 75_000;
 
 export interface LabHost {
   readonly id: string;
@@ -43,23 +42,11 @@ export async function startLabHost(options: LabHostOptions): Promise<LabHost> {
     id: options.id,
     url: `http://127.0.0.1:${port}`,
     port,
-    stop: () =>
-      new Promise((resolve) => {
-        machine.scheduler.close();
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    stop: () => {
+      machine.scheduler.close();
+      return closed(server);
+    },
   };
-}
-
-function listen(server: Server, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (problem) => reject(Object.assign(problem, { port })));
-    server.listen(port, "127.0.0.1", () => {
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
-  });
 }
 
 async function serve(machine: Machine, dialect: Dialect, req: IncomingMessage, res: ServerResponse): Promise<void> {

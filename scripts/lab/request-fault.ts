@@ -4,7 +4,7 @@ import type { Fault } from "./faults.ts";
 import { type Headers, reply } from "./whole-reply.ts";
 
 /** What a tunnel shows for an origin it cannot reach (shape of Cloudflare's 502 page). */
-const BAD_GATEWAY_PAGE = `<!DOCTYPE html>
+export const BAD_GATEWAY_PAGE = `<!DOCTYPE html>
 <html lang="en-US"><head><title>lab.example.com | 502: Bad gateway</title><meta charset="UTF-8" /></head>
 <body><div id="cf-wrapper"><div id="cf-error-details"><h1>Bad gateway <span>Error code 502</span></h1>
 <p>The web server reported a bad gateway error.</p></div></div></body></html>

@@ -12,13 +12,23 @@ const httpUrl = z
   .refine((text) => !/[?#]/.test(text), "a URL without a query or fragment")
   .transform((text) => text.replace(/\/+$/, ""));
 
+/** Where cloudflared finds an engine: it passes paths on as they come, so none may stand here. */
+const serviceUrl = httpUrl.refine((text) => /^https?:\/\/[^/]+$/.test(text), "a URL without a path");
+
 /**
  * How a host is reached. `access` sends a Cloudflare Access service token; `vpc` goes through a Workers VPC binding. The
  * URL is what stands before the engine's own paths: `https://api.openai.com`, without `/v1`.
  */
 const reach = z.discriminatedUnion("via", [
   z.strictObject({ via: z.literal("direct"), url: httpUrl }),
-  z.strictObject({ via: z.literal("access"), url: httpUrl }),
+  z.strictObject({
+    via: z.literal("access"),
+    url: httpUrl,
+    /** Of the tunnel, for `npm run tunnel`: where the engine listens on its machine. Absent: the engine's usual port. */
+    service: serviceUrl.optional(),
+    /** The tunnel's name: hosts of one machine share it. Absent: the host's id. */
+    tunnel: name.optional(),
+  }),
   z.strictObject({ via: z.literal("vpc"), binding: z.string().min(1), url: httpUrl }),
 ]);
 

@@ -7,6 +7,7 @@
  * limits), and a question that stands in that line would look like a host's silence.
  */
 import type { Host } from "#src/catalog/schema.ts";
+import { doorsAnswer } from "#src/upstream/door.ts";
 import type { Ask } from "#src/upstream/reach.ts";
 import { type Answer, askBounded, type Bounds } from "./bounded-ask.ts";
 import { canary } from "./canary.ts";
@@ -82,10 +83,18 @@ async function withCanary(host: Host, ask: Ask, name: string, found: Probed): Pr
 async function healthOf(ask: Ask): Promise<Health> {
   const answer = await askBounded(ask, "/health", { method: "GET" }, HEALTH);
   if ("silence" in answer) return { result: "failed", reason: answer.silence };
+  // A login page may come with status 200.
+  const door = doorsAnswer(answer.status, NO_HEADERS, answer.text);
+  if (door !== null) {
+    const reason = door.kind === "refused" ? "the door before it refused the gateway" : door.cause;
+    return { result: "failed", reason: `status ${answer.status}: ${reason}` };
+  }
   if (answer.status === 200) return { result: "healthy", reason: null };
   if (isLoading(answer)) return { result: "loading", reason: "loading its model" };
   return { result: "failed", reason: `status ${answer.status}` };
 }
+
+const NO_HEADERS = new Headers();
 
 function isLoading({ status, text }: Answer): boolean {
   return status === 503 && text.includes("unavailable_error") && /loading model/i.test(text);

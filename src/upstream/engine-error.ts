@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { Problem, type ProblemCode } from "#src/problem.ts";
+import { doorsAnswer } from "./door.ts";
 
 export type Refusal =
   /** The request is at fault; no other host would take it. */
@@ -34,6 +35,8 @@ const MAX_MESSAGE = 1_000;
 const BUSY_RETRY_AFTER_S = 2;
 /** A host that wants more may be well long before. */
 const LONGEST_RETRY_AFTER_S = 3_600;
+const WRONG_KEY =
+  "The host refused the gateway's key. Compare the secret that the host's keyFrom names with the engine's own API key.";
 
 /** Reads a host's answer that is not 2xx, or 2xx of a type that an engine never sends. */
 export function refusalOf(status: number, headers: Headers, body: string, nowMs: number): Refusal {
@@ -42,9 +45,14 @@ export function refusalOf(status: number, headers: Headers, body: string, nowMs:
     const retryAfterS = retryAfterOf(headers, nowMs);
     return { kind: "failed", problem: new Problem("host_busy", { retryAfterS, cause }) };
   }
-  // A redirect is Access's login page: the service token was refused.
-  if (status === 401 || status === 403 || (status >= 300 && status < 400)) {
-    return { kind: "failed", problem: new Problem("upstream_refused", { cause }) };
+  const door = doorsAnswer(status, headers, body);
+  if (door !== null) {
+    const told = `${cause}: ${door.cause}`;
+    if (door.kind === "broken") return { kind: "failed", problem: new Problem("upstream_error", { cause: told }) };
+    return { kind: "failed", problem: new Problem("upstream_refused", { message: door.message, cause: told }) };
+  }
+  if (status === 401 || status === 403) {
+    return { kind: "failed", problem: new Problem("upstream_refused", { message: WRONG_KEY, cause }) };
   }
   const parsed = envelope.safeParse(asJson(body));
   const isOwnMistake = [400, 413, 422, 501].includes(status) && parsed.success && parsed.data.message !== "";

@@ -5,8 +5,9 @@
  */
 import type { Catalog, CatalogProblem, Host } from "#src/catalog/schema.ts";
 import { type Env, secretOf } from "#src/env.ts";
+import { throughVpc } from "./vpc.ts";
 
-/** Asks a path of one host. Rejects when the host cannot be reached. */
+/** Asks a path of one host. Rejects when the host cannot be reached, and with the signal's reason when that is aborted. */
 export type Ask = (path: string, init: RequestInit) => Promise<Response>;
 
 /**
@@ -22,7 +23,7 @@ export function reach(host: Host, env: Env, fetcher: typeof fetch): Ask {
     // Compressed event streams may sit in an encoder until it is full.
     headers.set("accept-encoding", "identity");
     for (const [name, value] of Object.entries(credentials)) headers.set(name, value);
-    // A redirect would carry the engine's key elsewhere; behind Access it means that the service token was refused.
+    // A redirect would carry the engine's key and the service token elsewhere; `door.ts` says what it means.
     return send(`${host.reach.url}${path}`, { ...init, headers, redirect: "manual" });
   };
 }
@@ -63,7 +64,7 @@ function senderOf(host: Host, env: Env, fetcher: typeof fetch): (url: string, in
   if (host.reach.via !== "vpc") return (url, init) => fetcher(url, init);
   const service: unknown = Reflect.get(env, host.reach.binding);
   if (!isFetcher(service)) throw new Error(`hosts.${host.id}.reach.binding: no binding ${host.reach.binding}`);
-  return (url, init) => service.fetch(url, init);
+  return (url, init) => throughVpc(service, url, init);
 }
 
 function isFetcher(value: unknown): value is Fetcher {

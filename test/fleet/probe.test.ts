@@ -69,14 +69,31 @@ describe("health", () => {
       result: "failed",
       reason: "status 503",
     },
-    { name: "a tunnel's 502", health: status(502, "<html>"), result: "failed", reason: "status 502" },
+    {
+      name: "a tunnel's 502",
+      health: status(502, "<html>"),
+      result: "failed",
+      reason: "status 502: the tunnel, or a proxy, cannot reach the engine",
+    },
+    {
+      name: "no tunnel",
+      health: status(530, "error code: 1033"),
+      result: "failed",
+      reason: "status 530: the edge has no tunnel to the host (Cloudflare error 1033)",
+    },
+    {
+      name: "a login page with 200",
+      health: ok("<html><h1>Sign in</h1>"),
+      result: "failed",
+      reason: "status 200: the door before it refused the gateway",
+    },
     { name: "404: not an engine", health: status(404), result: "failed", reason: "status 404" },
     { name: "204: not an engine", health: status(204), result: "failed", reason: "status 204" },
     {
       name: "Access's login page",
       health: () => Response.redirect("https://team.example.com/", 302),
       result: "failed",
-      reason: "status 302",
+      reason: "status 302: the door before it refused the gateway",
     },
     { name: "a host that cannot be reached", health: gone, result: "failed", reason: "no connection" },
   ])("$name is $result", async ({ health, result, reason }) => {

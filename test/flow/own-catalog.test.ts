@@ -4,24 +4,39 @@ import { join } from "node:path";
 import OpenAI from "openai";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Door, startDoor } from "#scripts/lab/door/door.ts";
+import { parseDoorOptions } from "#scripts/lab/door/options.ts";
 import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
 import { type RunningStack, startStack } from "#scripts/stack/stack.ts";
+import { pathRuleOf } from "#scripts/tunnel/paths.ts";
 import { eventually } from "./world.ts";
 
-/** An operator's own hosts and catalog: a native llama.cpp, and engines that ask for their keys. */
+/** An operator's own hosts and catalog: a native llama.cpp, engines that ask for their keys, and one behind Access. */
 const ENGINE_KEY = "engine-key-of-this-test";
+const TOKEN = { ACCESS_CLIENT_ID: "gateway.access", ACCESS_CLIENT_SECRET: "secret-of-this-test" };
 const stateDir = mkdtempSync(join(tmpdir(), "causeway-own-"));
-let hosts: Record<"native" | "llamacpp" | "vllm", LabHost>;
+let hosts: Record<"native" | "llamacpp" | "vllm" | "guarded", LabHost>;
+let door: Door;
 let running: RunningStack;
 
 beforeAll(async () => {
   const common = { port: 0, slots: 4, apiKey: ENGINE_KEY, ttftMs: 20, tokensPerSecond: 200, contextTokens: 8_192 };
-  const [native, llamacpp, vllm] = await Promise.all([
+  const [native, llamacpp, vllm, guarded] = await Promise.all([
     startLabHost({ ...common, id: "native", engine: "llamacpp", models: ["tiny.gguf"], nativeOnly: true }),
     startLabHost({ ...common, id: "llamacpp", engine: "llamacpp", models: ["small.gguf"] }),
     startLabHost({ ...common, id: "vllm", engine: "vllm", models: ["org/big"] }),
+    startLabHost({ ...common, id: "guarded", engine: "vllm", models: ["org/guarded"] }),
   ]);
-  hosts = { native, llamacpp, vllm };
+  hosts = { native, llamacpp, vllm, guarded };
+  door = await startDoor(
+    parseDoorOptions({
+      id: "door",
+      origin: guarded.url,
+      clientId: TOKEN.ACCESS_CLIENT_ID,
+      clientSecret: TOKEN.ACCESS_CLIENT_SECRET,
+      path: pathRuleOf({ engine: "vllm", native: false, offers: [] }),
+    }),
+  );
   const deadlines = { firstToken: 1_000, betweenTokens: 1_000, total: 20_000 };
   const host = (id: keyof typeof hosts, engine: string, more = {}) => {
     return { id, engine, slots: 4, reach: { via: "direct", url: hosts[id].url }, keyFrom: "ENGINE_KEY", ...more };
@@ -31,11 +46,13 @@ beforeAll(async () => {
       host("native", "llamacpp", { native: true }),
       host("llamacpp", "llamacpp"),
       host("vllm", "vllm", { cost: { perHour: 3.6 } }),
+      host("guarded", "vllm", { reach: { via: "access", url: door.url } }),
     ],
     models: [
       { id: "tiny", served: [{ host: "native", as: "tiny.gguf", template: "chatml" }], deadlines },
       { id: "small", served: [{ host: "llamacpp", as: "small.gguf" }], deadlines },
       { id: "org/big:fp8", served: [{ host: "vllm", as: "org/big" }], deadlines },
+      { id: "guarded", served: [{ host: "guarded", as: "org/guarded" }], deadlines },
       {
         id: "remembered",
         served: [{ host: "vllm", as: "org/big" }],
@@ -46,11 +63,15 @@ beforeAll(async () => {
   };
   const catalogFile = join(stateDir, "catalog.json");
   writeFileSync(catalogFile, JSON.stringify(catalog));
-  running = await startStack({ port: 0, stateDir, catalogFile, lab: false }, { env: { ...process.env, ENGINE_KEY } });
+  running = await startStack(
+    { port: 0, stateDir, catalogFile, lab: false },
+    { env: { ...process.env, ENGINE_KEY, ...TOKEN } },
+  );
 }, 60_000);
 
 afterAll(async () => {
   await running?.stop();
+  await door?.stop();
   await Promise.all(Object.values(hosts ?? {}).map((host) => host.stop()));
   rmSync(stateDir, { recursive: true, force: true });
 });
@@ -79,6 +100,7 @@ describe.each([
   { model: "tiny", host: "native" as const, what: "a host with only the native route" },
   { model: "small", host: "llamacpp" as const, what: "a llama.cpp host" },
   { model: "org/big:fp8", host: "vllm" as const, what: "a vLLM host" },
+  { model: "guarded", host: "guarded" as const, what: "a vLLM host behind Access and a tunnel" },
 ])("$what answers the same requests", ({ model, host }) => {
   test("chat, whole and streamed: one text, the usage and the finish reason", async () => {
     const asked = { model, messages: say("the same [[tokens=10]]"), temperature: 0 };

@@ -149,9 +149,44 @@ describe("the host is at fault", () => {
       headers: { location: "https://team.example.com/login" },
       code: "upstream_refused",
     },
+    {
+      name: "a login page with 200",
+      status: 200,
+      body: "<html><h1>Log in</h1>",
+      headers: { "content-type": "text/html" },
+      code: "upstream_refused",
+    },
+    {
+      name: "Access's 403",
+      status: 403,
+      body: "<html>",
+      headers: { "content-type": "text/html" },
+      code: "upstream_refused",
+    },
+    ...[520, 521, 522, 523, 524, 525, 526, 527, 530].map((status) => {
+      return { name: `the edge's ${status}`, status, body: vllm(status, "passed on?"), code: "upstream_error" };
+    }),
   ])("$name", ({ status, body, headers, code }) => {
     const said = refusal(status, body, headers);
     expect(said).toMatchObject({ kind: "failed", problem: { code } });
+  });
+
+  test("whose refusal it was shows in what is said, and what the tunnel's page means in the log", () => {
+    const messages = [
+      refusal(401, vllm(401, "no")),
+      refusal(403, "<title>Cloudflare Access</title>"),
+      refusal(302, "", {}),
+    ].map(({ problem }) => problem.message);
+    expect(messages).toEqual([
+      expect.stringContaining("keyFrom"),
+      expect.stringContaining("Access refused the gateway's service token"),
+      expect.stringContaining("redirect"),
+    ]);
+    const { facts, message } = refusal(530, "error code: 1033", { "content-type": "text/plain" }).problem;
+    expect(facts.cause).toBe(
+      "host answered 530 text/plain: the edge has no tunnel to the host (Cloudflare error 1033)",
+    );
+    expect(message).not.toContain("1033");
   });
 
   test("it says nothing of the host's own words to the caller", () => {

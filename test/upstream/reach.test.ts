@@ -92,6 +92,42 @@ describe("the way to a host", () => {
     expect((await ask({})).viaBinding).toBe(false);
   });
 
+  test.each([
+    { thrown: new Error("ProxyError: dns_error"), says: /^dns_error: .*quic$/ },
+    { thrown: new Error("ProxyError: connection_refused"), says: /^connection_refused: the engine does not listen/ },
+    { thrown: new Error("connection_limit_reached"), says: /^connection_limit_reached: / },
+    { thrown: new Error("ProxyError: something_new"), says: /^something_new: / },
+    { thrown: new TypeError("Network connection lost."), says: /^the binding failed: Network connection lost\.$/ },
+    { thrown: "destination_unavailable", says: /^destination_unavailable: the tunnel is down/ },
+    { thrown: new Error("x".repeat(5_000)), says: /^the binding failed: x{200}$/ },
+  ])("what a binding throws says what is wrong: $says", async ({ thrown, says }) => {
+    const service = { fetch: () => Promise.reject(thrown) };
+    const { host } = servedBy({ reach: { via: "vpc", binding: "CPU_VPC", url: "http://cpu.internal" } });
+    const asking = reach(host, { ...env, ...{ CPU_VPC: service } }, fetch)("/v1/x", init);
+    await expect(asking).rejects.toMatchObject({
+      name: "VpcFailure",
+      message: expect.stringMatching(says),
+      cause: thrown,
+    });
+  });
+
+  test("a binding behind which nobody listens, and one that throws by itself", async () => {
+    const by = (binding: string) => servedBy({ reach: { via: "vpc", binding, url: "http://dns-error:8000" } }).host;
+    await expect(reach(by("DEAD_VPC"), env, fetch)("/v1/x", init)).rejects.toMatchObject({ name: "VpcFailure" });
+    await expect(reach(by("BROKEN_VPC"), env, fetch)("/v1/x", init)).rejects.toMatchObject({
+      name: "VpcFailure",
+      message: expect.stringMatching(/^dns_error: /),
+    });
+  });
+
+  test("a question that was called off is no failure of the binding", async () => {
+    const { host } = servedBy({ reach: { via: "vpc", binding: "CPU_VPC", url: "http://cpu.internal" } });
+    const signal = AbortSignal.abort(new Error("the caller left"));
+    const service = { fetch: () => Promise.reject(signal.reason) };
+    const asking = reach(host, { ...env, ...{ CPU_VPC: service } }, fetch)("/v1/x", { ...init, signal });
+    await expect(asking).rejects.toBe(signal.reason);
+  });
+
   test.each([{ value: undefined }, { value: null }, { value: "text" }, { value: {} }])(
     "a binding of $value is named",
     ({ value }) => {

@@ -69,7 +69,7 @@ export async function hostFor(options: Partial<LabHostOptions> = {}): Promise<La
 
 /** One request, read to its end. */
 export async function ask<Body = Reply>(
-  host: LabHost,
+  host: Pick<LabHost, "url">,
   path: string,
   body?: unknown,
   init: { method?: string; headers?: Record<string, string>; signal?: AbortSignal } = {},

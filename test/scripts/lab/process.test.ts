@@ -8,18 +8,19 @@ import { parseHostOptions } from "#scripts/lab/options.ts";
 import { hostFor } from "./asking.ts";
 
 const MAIN = new URL("../../../scripts/lab/main.ts", import.meta.url).pathname;
+const DOOR_MAIN = new URL("../../../scripts/lab/door/main.ts", import.meta.url).pathname;
 const HOSTS = [
   { id: "gpu", engine: "vllm", models: ["a"] },
   { id: "jetson", engine: "llamacpp", models: ["b"] },
 ];
 
-function startLab(args: string, stdio: "ipc" | "pipe" | "ignore"): ChildProcess {
+function startLab(args: string, stdio: "ipc" | "pipe" | "ignore", main = MAIN): ChildProcess {
   const channels = {
     ipc: ["ignore", "pipe", "pipe", "ipc"],
     pipe: ["pipe", "pipe", "pipe"],
     ignore: ["ignore", "pipe", "pipe"],
   } as const;
-  const child = spawn(process.execPath, [MAIN, args], { stdio: [...channels[stdio]] });
+  const child = spawn(process.execPath, [main, args], { stdio: [...channels[stdio]] });
   onTestFinished(() => void child.kill("SIGKILL"));
   return child;
 }
@@ -45,6 +46,18 @@ test.each(["SIGTERM", "SIGINT"] as const)("is ready in one JSON line and leaves 
   for (const { url } of ready) expect((await fetch(`${url}/health`)).status).toBe(200);
   const exited = exitOf(child);
   child.kill(signal);
+  expect(await exited).toBe(0);
+});
+
+test("doors are a process of the same manners", async () => {
+  const options = { id: "door", origin: "http://127.0.0.1:1", clientId: "c", clientSecret: "s" };
+  const child = startLab(JSON.stringify([options]), "ignore", DOOR_MAIN);
+  const { ready } = JSON.parse(await firstLine(child));
+  const headers = { "cf-access-client-id": "c", "cf-access-client-secret": "s" };
+  expect((await fetch(`${ready[0].url}/health`)).status).toBe(403);
+  expect((await fetch(`${ready[0].url}/health`, { headers })).status).toBe(502);
+  const exited = exitOf(child);
+  child.kill("SIGTERM");
   expect(await exited).toBe(0);
 });
 
