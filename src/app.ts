@@ -18,6 +18,7 @@ import { health } from "./ingress/health.ts";
 import { limitsPage } from "./ingress/limits.ts";
 import { getModel, listModels } from "./ingress/models.ts";
 import { questionOf } from "./ingress/question.ts";
+import { respond } from "./ingress/responses/respond.ts";
 import { ownUsage } from "./ingress/usage.ts";
 import { Problem } from "./problem.ts";
 
@@ -37,6 +38,7 @@ export const ROUTES: readonly RouteEntry[] = [
     rate: "completions",
     answer: (call) => generate(call, (document) => questionOf("completions", document)),
   },
+  { method: "POST", path: "/v1/responses", need: "inference", rate: "completions", answer: respond },
   {
     method: "POST",
     path: "/v1/embeddings",

@@ -54,7 +54,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
 function finishWhole(asking: Asking, { result, isHedged }: Asked): { text: string; by: Seat } {
   const { call, question, lease, model, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
-  const { document, text } = result.answer;
+  const { document, text, protocol } = result.answer;
   const tally = tallyOf(document);
   // What the slower of two hosts has made, it never told.
   const made = { by: result.by, attempts: result.attempts, wastedTokens: isHedged ? null : 0 };
@@ -71,8 +71,9 @@ function finishWhole(asking: Asking, { result, isHedged }: Asked): { text: strin
       keep(call.env.KV, keeping.key, { v: 1, scope: keeping.scope, body: document, totalTokens }, keeping.ttlS),
     );
   }
-  const { protocol, whole } = question.wording;
-  return { text: protocol === "openai" ? text : JSON.stringify(whole(document)), by: result.by };
+  const { wording } = question;
+  // A host that speaks the caller's own protocol needs no wording.
+  return { text: protocol === wording.protocol ? text : JSON.stringify(wording.whole(document)), by: result.by };
 }
 
 type Asked = Awaited<ReturnType<typeof askForWhole>>;

@@ -132,6 +132,18 @@ const OF_OTHER_ROUTES: Record<Route, readonly string[]> = {
 };
 
 /**
+ * Refuses the engine options that are not the caller's to set, in whatever protocol.
+ *
+ * @throws Problem `unsupported_value`, with `param` naming the field
+ */
+export function refuseReserved(body: JsonObject): void {
+  for (const param of REFUSED) {
+    if (body[param] !== undefined)
+      throw new Problem("unsupported_value", { param, message: `${param} cannot be set here.` });
+  }
+}
+
+/**
  * Checks a document against its route's schema.
  *
  * @throws Problem `invalid_value` or `unsupported_value`, with `param` naming the field
@@ -143,10 +155,7 @@ export function questionOf(route: Route, body: JsonObject): Question {
     const param = issue?.path.join(".") || null;
     throw new Problem("invalid_value", { param, message: `${param ?? "The body"}: ${issue?.message ?? "is wrong"}` });
   }
-  for (const param of REFUSED) {
-    if (body[param] !== undefined)
-      throw new Problem("unsupported_value", { param, message: `${param} cannot be set here.` });
-  }
+  refuseReserved(body);
   const foreign = OF_OTHER_ROUTES[route].find((param) => body[param] != null);
   if (foreign !== undefined) {
     throw new Problem("unsupported_value", { param: foreign, message: `${foreign} is not a field of this route.` });

@@ -3,18 +3,23 @@
  */
 import type { Host, Model, Served } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
+import type { Protocol } from "#src/ingress/wording.ts";
 import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
 import { openAiRequest } from "./openai-request.ts";
 import { OpenAiStream } from "./openai-stream.ts";
+import { chatAnswer, responsesRequest } from "./responses.ts";
+import { ResponsesStream } from "./responses-stream.ts";
 
 export type Dialect = {
   readonly path: string;
   readonly body: JsonObject;
   /** A reader for the host's event stream. */
   stream(): AnswerStream;
+  /** In whose words the host answers: where it is not OpenAI's chat, its bytes are the caller's as they are. */
+  readonly protocol: Protocol;
   /** A whole answer in OpenAI's shape, or null when the host's bytes are that already. */
   answer: ((document: JsonObject) => JsonObject) | null;
 };
@@ -39,6 +44,15 @@ export function dialectOf(
   nowMs: number,
 ): Dialect {
   const { route } = question;
+  if (speaksResponses(host, question)) {
+    return {
+      path: "/v1/responses",
+      body: responsesRequest(question, served.as),
+      protocol: "responses",
+      stream: () => new ResponsesStream(),
+      answer: chatAnswer,
+    };
+  }
   if (host.native && route !== "embeddings") {
     const created = Math.floor(nowMs / 1000);
     const reply: NativeReply = {
@@ -50,6 +64,7 @@ export function dialectOf(
     return {
       path: "/completion",
       body: nativeRequest(question, served, Math.min(NATIVE_MAX_TOKENS, model.context ?? NATIVE_MAX_TOKENS)),
+      protocol: "openai",
       stream: () => new NativeStream(reply, question.wantsUsage),
       answer: (document) => nativeAnswer(reply, document),
     };
@@ -58,6 +73,7 @@ export function dialectOf(
     return {
       path: PATHS[route],
       body: openAiRequest(question, served.as),
+      protocol: "openai",
       // Some services tell usage beside the last choice, where others send a chunk of its own.
       stream: () =>
         new OpenAiStream({ usageChunk: !question.wantsUsage, member: question.wantsUsage ? null : "usage" }),
@@ -68,6 +84,7 @@ export function dialectOf(
   return {
     path: PATHS[route],
     body: { ...bodyFor(host, question), model: served.as, ...(question.stream ? streamOptions(host, question) : {}) },
+    protocol: "openai",
     stream: () =>
       new OpenAiStream(
         { usageChunk: !question.wantsUsage, member: asked(question, counting) ? null : counting },
@@ -75,6 +92,11 @@ export function dialectOf(
       ),
     answer: null,
   };
+}
+
+/** The caller's own protocol, and the host has it: nothing is lost on the way to chat and back. */
+function speaksResponses({ offers, native }: Host, { wording }: Question): boolean {
+  return wording.protocol === "responses" && offers.includes("responses") && !native;
 }
 
 /**

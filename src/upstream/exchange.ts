@@ -3,6 +3,7 @@
  * host sends is taken as hostile: wrong types, pages in HTML and bodies without end become refusals or errors here.
  */
 import { concat, readBounded } from "#src/bytes.ts";
+import type { Protocol } from "#src/ingress/wording.ts";
 import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
 import type { Reply } from "./attempt.ts";
@@ -18,8 +19,8 @@ const MAX_REFUSAL_BYTES = 64 * 1024;
 /** What travels to the host beside the body. */
 export type Trace = { readonly requestId: string; readonly traceparent: string | null };
 
-/** A whole answer: the document in OpenAI's shape, and the text to send on. */
-export type WholeAnswer = { readonly document: JsonObject; readonly text: string };
+/** A whole answer: the document in OpenAI's shape, and the text to send on, in whose words it is. */
+export type WholeAnswer = { readonly document: JsonObject; readonly text: string; readonly protocol: Protocol };
 
 /** What may come before the first content: roles, pings, comments. */
 const MAX_HEAD_BYTES = 256 * 1024;
@@ -83,10 +84,12 @@ export async function askWhole(
   if (isError(document)) return refusalOf(502, response.headers, text, Date.now());
   if (dialect.answer === null) {
     if (!("choices" in document) && !("data" in document)) throw new Error("the document holds no answer");
-    return { kind: "answer", answer: { document: document as JsonObject, text } };
+    return { kind: "answer", answer: { document: document as JsonObject, text, protocol: "openai" } };
   }
   const translated = dialect.answer(document as JsonObject);
-  return { kind: "answer", answer: { document: translated, text: JSON.stringify(translated) } };
+  const { protocol } = dialect;
+  const said = protocol === "openai" ? JSON.stringify(translated) : text;
+  return { kind: "answer", answer: { document: translated, text: said, protocol } };
 }
 
 /**

@@ -110,7 +110,9 @@ export function relay(
   };
   /** Passes it on in the caller's words. @returns whether there was anything to say */
   const say = (controller: Controller, { protocol }: AnswerStream, events: Uint8Array | null): boolean => {
-    const said = events === null || protocol !== "openai" ? events : voice.say(events);
+    const isCallersOwn = events !== null && protocol !== "openai";
+    if (isCallersOwn) voice.heard?.(events);
+    const said = events === null || isCallersOwn ? events : voice.say(events);
     if (said === null) return false;
     controller.enqueue(said);
     waiting.forCaller(now());

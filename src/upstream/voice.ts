@@ -13,6 +13,8 @@ export type Voice = {
    * @throws BrokenStream when they make no sense there
    */
   say(events: Uint8Array): Uint8Array | null;
+  /** Whole events that a host said in the caller's own protocol: they pass the voice by. For one that numbers its events. */
+  heard?(events: Uint8Array): void;
   /** What ends a stream that cannot go on: the last thing said. */
   fail(problem: Problem): Uint8Array;
 };

@@ -1,0 +1,26 @@
+/** How an answer is said on `/v1/responses`. Pure. */
+import type { JsonObject } from "#src/json.ts";
+import { isObject } from "#src/upstream/answer-stream.ts";
+import type { Wording } from "../wording.ts";
+import { Output } from "./output.ts";
+import { responseOf, type Settings, statusOf } from "./response.ts";
+import { logprobsOf, ResponsesVoice } from "./voice.ts";
+
+/** The wording for one request. */
+export function wordingOf(settings: Settings): Wording {
+  return {
+    protocol: "responses",
+    whole: (answer) => wholeOf(settings, answer),
+    voice: () => new ResponsesVoice(settings),
+  };
+}
+
+function wholeOf(settings: Settings, { model, choices, usage }: JsonObject): JsonObject {
+  const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
+  const { message, logprobs, finish_reason: finishReason } = isObject(choice) ? choice : {};
+  const output = new Output(settings.key);
+  output.take(isObject(message) ? message : {}, logprobsOf(logprobs));
+  const status = statusOf(finishReason);
+  output.end(status);
+  return responseOf(settings, { status, model, output: output.documents, usage, finishReason });
+}
