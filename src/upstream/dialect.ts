@@ -10,7 +10,7 @@ import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
 import { openAiRequest } from "./openai-request.ts";
 import { OpenAiStream } from "./openai-stream.ts";
-import { chatAnswer, responsesRequest } from "./responses.ts";
+import { chatAnswer, isAskedForResponse, RESPONSES_PATH, responsesRequest } from "./responses.ts";
 import { ResponsesStream } from "./responses-stream.ts";
 
 export type Dialect = {
@@ -18,8 +18,8 @@ export type Dialect = {
   readonly body: JsonObject;
   /** A reader for the host's event stream. */
   stream(): AnswerStream;
-  /** In whose words the host answers: where it is not OpenAI's chat, its bytes are the caller's as they are. */
-  readonly protocol: Protocol;
+  /** In whose words the bytes of a whole answer are, where the caller speaks them too. Absent: in OpenAI's. */
+  readonly protocol?: Protocol;
   /** A whole answer in OpenAI's shape, or null when the host's bytes are that already. */
   answer: ((document: JsonObject) => JsonObject) | null;
 };
@@ -44,9 +44,9 @@ export function dialectOf(
   nowMs: number,
 ): Dialect {
   const { route } = question;
-  if (speaksResponses(host, question)) {
+  if (isAskedForResponse(host, question)) {
     return {
-      path: "/v1/responses",
+      path: RESPONSES_PATH,
       body: responsesRequest(question, served.as),
       protocol: "responses",
       stream: () => new ResponsesStream(),
@@ -64,7 +64,6 @@ export function dialectOf(
     return {
       path: "/completion",
       body: nativeRequest(question, served, Math.min(NATIVE_MAX_TOKENS, model.context ?? NATIVE_MAX_TOKENS)),
-      protocol: "openai",
       stream: () => new NativeStream(reply, question.wantsUsage),
       answer: (document) => nativeAnswer(reply, document),
     };
@@ -73,7 +72,6 @@ export function dialectOf(
     return {
       path: PATHS[route],
       body: openAiRequest(question, served.as),
-      protocol: "openai",
       // Some services tell usage beside the last choice, where others send a chunk of its own.
       stream: () =>
         new OpenAiStream({ usageChunk: !question.wantsUsage, member: question.wantsUsage ? null : "usage" }),
@@ -84,7 +82,6 @@ export function dialectOf(
   return {
     path: PATHS[route],
     body: { ...bodyFor(host, question), model: served.as, ...(question.stream ? streamOptions(host, question) : {}) },
-    protocol: "openai",
     stream: () =>
       new OpenAiStream(
         { usageChunk: !question.wantsUsage, member: asked(question, counting) ? null : counting },
@@ -92,11 +89,6 @@ export function dialectOf(
       ),
     answer: null,
   };
-}
-
-/** The caller's own protocol, and the host has it: nothing is lost on the way to chat and back. */
-function speaksResponses({ offers, native }: Host, { wording }: Question): boolean {
-  return wording.protocol === "responses" && offers.includes("responses") && !native;
 }
 
 /**

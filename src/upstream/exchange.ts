@@ -87,7 +87,7 @@ export async function askWhole(
     return { kind: "answer", answer: { document: document as JsonObject, text, protocol: "openai" } };
   }
   const translated = dialect.answer(document as JsonObject);
-  const { protocol } = dialect;
+  const { protocol = "openai" } = dialect;
   const said = protocol === "openai" ? JSON.stringify(translated) : text;
   return { kind: "answer", answer: { document: translated, text: said, protocol } };
 }

@@ -2,9 +2,29 @@
  * `/v1/responses` at a host that has it (vLLM): what it is asked, and its whole answer as chat's, for the ledger and the
  * cache. The stream is in `responses-stream.ts`. Pure.
  */
+import type { Host } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
 import type { JsonObject } from "#src/json.ts";
 import { isObject } from "./answer-stream.ts";
+
+export const RESPONSES_PATH = "/v1/responses";
+
+/** Chat has these at every engine, and this route at none or at some: one that minds it would leave out the others. */
+const ONLY_IN_CHAT = [
+  "top_k",
+  "min_p",
+  "seed",
+  "stop",
+  "presence_penalty",
+  "frequency_penalty",
+  "repetition_penalty",
+] as const;
+
+/** Whether the host is asked in the caller's own protocol: where it has it, and can do there all that is asked for. */
+export function isAskedForResponse({ offers, native }: Pick<Host, "offers" | "native">, question: Question): boolean {
+  if (question.wording.protocol !== "responses" || native || !offers.includes("responses")) return false;
+  return ONLY_IN_CHAT.every((option) => question.body[option] === undefined);
+}
 
 /**
  * The request for a question: the caller's own document within the caps that its chat form was held to.

@@ -16,6 +16,8 @@ import { errorBody, OVERLOADED, refuse, refuseField, VLLM_HEADERS } from "./erro
 import { readLimits, readN } from "./limits.ts";
 import { vllmMetrics } from "./metrics.ts";
 import { modelList } from "./models.ts";
+import { chatBodyOf } from "./responses-request.ts";
+import { responsesShape } from "./responses-shape.ts";
 
 /** vLLM's default for /v1/completions when no limit is given. */
 const DEFAULT_COMPLETION_TOKENS = 16;
@@ -27,6 +29,7 @@ type Handler = (machine: Machine, exchange: Exchange) => void;
 export const VLLM_ROUTES: Readonly<Record<string, { readonly method: "GET" | "POST"; readonly run: Handler }>> = {
   "/v1/chat/completions": { method: "POST", run: chat },
   "/v1/completions": { method: "POST", run: completions },
+  "/v1/responses": { method: "POST", run: responses },
   "/v1/embeddings": { method: "POST", run: embeddings },
   "/v1/models": { method: "GET", run: (machine, { res }) => replyJson(res, 200, modelList(machine), VLLM_HEADERS) },
   "/health": { method: "GET", run: (_machine, { res }) => reply(res, 200, { server: "uvicorn" }, "") },
@@ -49,6 +52,7 @@ export const VLLM_ROUTES: Readonly<Record<string, { readonly method: "GET" | "PO
 export const VLLM_INFERENCE: ReadonlySet<string> = new Set([
   "/v1/chat/completions",
   "/v1/completions",
+  "/v1/responses",
   "/v1/embeddings",
 ]);
 
@@ -80,6 +84,36 @@ function chat(machine: Machine, exchange: Exchange): void {
     !generate(machine, exchange, { id, model, prompts: [prompt], n, shift, limits, script, cacheSalt, stream }, shape)
   )
     refuse(res, OVERLOADED);
+}
+
+function responses(machine: Machine, exchange: Exchange): void {
+  const { res } = exchange;
+  if (!knowsModel(machine, exchange)) return;
+  const body = chatBodyOf(exchange.body);
+  const prompt = chatPrompt(body);
+  const call = forcedCall(body);
+  const limits = readLimits(body, countTokens(prompt), machine.options.contextTokens, null);
+  const model = modelName(machine, exchange);
+  const shape = responsesShape({
+    id: exchange.requestId,
+    model,
+    createdS: Math.floor(machine.now() / 1000),
+    body: exchange.body,
+    maxTokens: limits.maxTokens,
+    call,
+  });
+  const ask = {
+    id: `resp_${exchange.requestId}`,
+    model,
+    prompts: [prompt],
+    n: 1,
+    shift: samplingShift(body, machine.nextNumber),
+    limits,
+    script: call?.arguments ?? jsonAnswer(body) ?? undefined,
+    cacheSalt: text(body, "cache_salt", ""),
+    stream: flag(body, "stream"),
+  };
+  if (!generate(machine, exchange, ask, shape)) refuse(res, OVERLOADED);
 }
 
 function completions(machine: Machine, exchange: Exchange): void {
