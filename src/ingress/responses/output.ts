@@ -7,9 +7,11 @@ import { BrokenStream, isObject } from "#src/upstream/answer-stream.ts";
 import { CallItem, type Item, TextItem, type TextKind, type Told } from "./item.ts";
 import type { Status } from "./response.ts";
 
+type Entry = { readonly item: Item; status: Status };
+
 export class Output {
   readonly #key: string;
-  readonly #items: { readonly item: Item; status: Status }[] = [];
+  readonly #items: Entry[] = [];
   /** What is being said. Whatever else begins ends it. */
   #saying: TextItem | null = null;
   /** By chat's index. Arguments of several calls may come in turns, so none is over before the answer is. */
@@ -42,12 +44,9 @@ export class Output {
   end(status: Status): Told[] {
     const told = this.#items.length === 0 ? this.#open(new TextItem("output_text", this.#key, 0)) : [];
     this.#saying = null;
-    return [...told, ...this.#items.filter((entry) => entry.status === "in_progress").flatMap(closed)];
-
-    function closed(entry: { readonly item: Item; status: Status }): Told[] {
-      entry.status = status;
-      return entry.item.closing(status);
-    }
+    const open = this.#items.filter((entry) => entry.status === "in_progress");
+    // Only what was said last can have been cut short.
+    return [...told, ...open.flatMap((entry) => close(entry, entry === this.#items.at(-1) ? status : "completed"))];
   }
 
   get documents(): JsonObject[] {
@@ -88,8 +87,11 @@ export class Output {
   #hush(): Told[] {
     const entry = this.#items.find(({ item }) => item === this.#saying);
     this.#saying = null;
-    if (entry === undefined) return [];
-    entry.status = "completed";
-    return entry.item.closing("completed");
+    return entry === undefined ? [] : close(entry, "completed");
   }
+}
+
+function close(entry: Entry, status: Status): Told[] {
+  entry.status = status;
+  return entry.item.closing(status);
 }

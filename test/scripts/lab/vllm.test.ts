@@ -1,4 +1,5 @@
 // The vLLM kind, byte by byte where clients depend on bytes: chunks, whole answers, usage, errors.
+import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import { type Asked, answerOf, ask, chatBody, chunksOf, eventsOf, hostFor, type Reply, truthOf } from "./asking.ts";
 
@@ -259,5 +260,84 @@ describe("refusals", () => {
     expect(Object.keys(refused.json.error)).toEqual(["message", "type", "param", "code"]);
     expect(refused.json.error).toMatchObject({ type, param, code: status });
     expect(await truthOf(host)).toEqual([]);
+  });
+});
+
+describe("responses", () => {
+  const clientOf = ({ url }: { readonly url: string }) =>
+    new OpenAI({ apiKey: "none", baseURL: `${url}/v1`, maxRetries: 0 });
+
+  test("the official client reads the stream, and finds in it what the whole answer says", async () => {
+    const host = await hostFor();
+    const asked = { model: "llama", input: "hi [[tokens=4]]", instructions: "be brief", temperature: 0 };
+    const whole = await clientOf(host).responses.create(asked);
+    const stream = clientOf(host).responses.stream(asked);
+    const types: string[] = [];
+    for await (const { type } of stream) types.push(type);
+    expect(types.at(-1)).toBe("response.completed");
+    const streamed = await stream.finalResponse();
+    expect(streamed).toMatchObject({
+      status: "completed",
+      output_text: whole.output_text,
+      usage: { output_tokens: 4 },
+    });
+    expect(whole.usage).toMatchObject({
+      input_tokens: streamed.usage?.input_tokens,
+      output_tokens: 4,
+      total_tokens: (streamed.usage?.input_tokens ?? 0) + 4,
+    });
+    expect(await truthOf(host)).toMatchObject([
+      { completionTokens: 4, ended: "stop" },
+      { completionTokens: 4, ended: "stop" },
+    ]);
+  });
+
+  test("events are named and numbered, and none says [DONE]", async () => {
+    const { text } = await ask(await hostFor(), "/v1/responses", { input: "hi [[tokens=2]]", stream: true });
+    const events = text.split("\n\n").slice(0, -1);
+    expect(events.length).toBeGreaterThan(8);
+    for (const [at, event] of events.entries()) {
+      const [, name, data = ""] = event.match(/^event: (.+)\ndata: (.+)$/) ?? [];
+      expect(JSON.parse(data)).toMatchObject({ type: name, sequence_number: at });
+    }
+  });
+
+  test("a bound on tokens leaves it incomplete, also where the last event has its usual name", async () => {
+    const asked = { model: "llama", input: "hi [[tokens=9]]", max_output_tokens: 3 };
+    const host = await hostFor();
+    const cut = {
+      status: "incomplete",
+      incomplete_details: { reason: "max_output_tokens" },
+      usage: { output_tokens: 3 },
+    };
+    expect(await clientOf(host).responses.create(asked)).toMatchObject(cut);
+    expect(await clientOf(host).responses.stream(asked).finalResponse()).toMatchObject(cut);
+  });
+
+  test("a demanded call, and its output in the next question", async () => {
+    const client = clientOf(await hostFor());
+    const parameters = { type: "object", properties: { city: { type: "string" } } };
+    const tools = [{ type: "function" as const, name: "weather", parameters, strict: null }];
+    const stream = client.responses.stream({ model: "llama", input: "the weather?", tools, tool_choice: "required" });
+    const [call] = (await stream.finalResponse()).output;
+    expect(call).toMatchObject({ type: "function_call", name: "weather", arguments: '{"city":"lab"}' });
+    if (call?.type !== "function_call") throw new Error("no call");
+    const input = [call, { type: "function_call_output" as const, call_id: call.call_id, output: "sun [[echo]]" }];
+    expect((await client.responses.create({ model: "llama", input, tools })).status).toBe("completed");
+  });
+
+  test.each([
+    { name: "no input", body: {}, param: "input" },
+    { name: "a wrong input", body: { input: 3 }, param: "input" },
+  ])("$name is refused", async ({ body, param }) => {
+    const { status, json } = await ask(await hostFor(), "/v1/responses", body);
+    expect({ status, error: json.error }).toMatchObject({ status: 400, error: { param } });
+  });
+
+  test("an engine that breaks down says so", async () => {
+    const host = await hostFor();
+    await ask(host, "/lab/fault", { kind: "error-event", afterTokens: 2 });
+    const { text } = await ask(host, "/v1/responses", { input: "hi", stream: true });
+    expect(text.split("\n\n").at(-2)).toMatch(/^event: response.failed\n/);
   });
 });
