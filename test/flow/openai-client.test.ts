@@ -1,6 +1,7 @@
 import OpenAI from "openai";
+import type { ResponseInputItem } from "openai/resources/responses/responses";
 import { describe, expect, test } from "vitest";
-import { clientOf, lastRequestId, rowOf, truthOf } from "./world.ts";
+import { clearFaults, clientOf, eventually, lastRequestId, rowOf, setFault, truthOf } from "./world.ts";
 
 const MODEL = "llama-3.1-8b";
 const say = (text: string) => [{ role: "user" as const, content: text }];
@@ -108,6 +109,103 @@ describe("the official client gets answers", () => {
       n: 2,
     });
     expect(answer.choices.map(({ index }) => index)).toEqual([0, 1]);
+  });
+});
+
+describe("the official client gets responses, translated for hosts that have only chat", () => {
+  test.each([
+    { model: MODEL, host: "gpu" },
+    { model: "phi-3-mini", host: "cpu-phi3" },
+  ])("$model: one text whole and streamed, counted to the token, and in the ledger", async ({ model, host }) => {
+    const client = clientOf("default");
+    const asked = { model, instructions: "be brief", input: `a response of ${model} [[tokens=11]]`, temperature: 0 };
+    const { data: whole, response } = await client.responses.create(asked).withResponse();
+    const stream = client.responses.stream(asked);
+    const types: string[] = [];
+    for await (const { type } of stream) types.push(type);
+    const streamed = await stream.finalResponse();
+    expect(whole.output_text.length).toBeGreaterThan(10);
+    expect(streamed.output_text).toBe(whole.output_text);
+    expect([types[0], types.at(-1)]).toEqual(["response.created", "response.completed"]);
+    const requestId = response.headers.get("x-request-id") ?? "";
+    const truth = await truthOf(host, requestId);
+    const counts = { input_tokens: truth?.promptTokens, output_tokens: 11 };
+    expect(whole.usage).toMatchObject(counts);
+    expect(streamed.usage).toMatchObject(counts);
+    expect(await rowOf(requestId)).toMatchObject({
+      outcome: "complete",
+      prompt_tokens: truth?.promptTokens,
+      completion_tokens: 11,
+    });
+  });
+
+  test("a call, its output, and the answer", async () => {
+    const client = clientOf("default");
+    const parameters = { type: "object", properties: { city: { type: "string" } } };
+    const tools = [{ type: "function" as const, name: "weather", parameters, strict: false }];
+    const input: ResponseInputItem[] = [{ role: "user", content: "the weather, please" }];
+    const first = await client.responses
+      .stream({ model: MODEL, input, tools, tool_choice: "required" })
+      .finalResponse();
+    const [call] = first.output.filter((item) => item.type === "function_call");
+    if (call === undefined) throw new Error("there is no call");
+    expect(JSON.parse(call.arguments)).toEqual({ city: "lab" });
+    // Only the user's words are a directive to the lab.
+    input.push(call, { type: "function_call_output", call_id: call.call_id, output: "sunny" });
+    input.push({ role: "user", content: "so? [[tokens=6]]" });
+    const second = await client.responses.create({ model: MODEL, input, tools, tool_choice: "none" });
+    expect(second).toMatchObject({ status: "completed", usage: { output_tokens: 6 } });
+  });
+
+  test("a form by schema is kept to, and parsed", async () => {
+    const schema = {
+      type: "object",
+      properties: { n: { type: "integer" } },
+      required: ["n"],
+      additionalProperties: false,
+    };
+    const format = { type: "json_schema" as const, name: "number", schema, strict: true };
+    const parsed = await clientOf("default").responses.parse({ model: MODEL, input: "a number", text: { format } });
+    expect(parsed.output_parsed).toEqual({ n: 42 });
+  });
+
+  test.each(["cut-after", "cut-inside", "fin-after", "garbage", "error-event"])(
+    "a stream that its host ends by %s is an error that the client throws",
+    async (kind) => {
+      await setFault("gpu", { kind, afterTokens: 3, times: 1 });
+      try {
+        const asked = { model: "llama-3.1-70b", input: "a story [[tokens=40]]", temperature: 1 };
+        const stream = clientOf("default").responses.stream(asked);
+        const types: string[] = [];
+        const thrown: unknown = await (async () => {
+          for await (const { type } of stream) types.push(type);
+        })().catch((reason: unknown) => reason);
+        expect(types).toContain("response.output_text.delta");
+        expect(types).not.toContain("response.completed");
+        expect(thrown).toBeInstanceOf(OpenAI.APIError);
+        expect(thrown).toMatchObject({ code: "upstream_error" });
+      } finally {
+        await clearFaults("gpu");
+      }
+    },
+  );
+
+  test("leaving stops the host", async () => {
+    const asked = { model: MODEL, input: "a long story [[tokens=4000]]", stream: true as const };
+    const { data: stream, request_id: id } = await clientOf("premium").responses.create(asked).withResponse();
+    let seen = 0;
+    for await (const { type } of stream) {
+      if (type === "response.output_text.delta") seen++;
+      if (seen === 20) break;
+    }
+    const aborted = async () => {
+      const truth = await truthOf("gpu", id ?? "");
+      return truth?.ended === "aborted" ? truth : undefined;
+    };
+    const truth = await eventually(aborted, "the host has not noticed");
+    expect(truth.completionTokens).toBeGreaterThanOrEqual(20);
+    expect(truth.completionTokens).toBeLessThan(200);
+    expect(await rowOf(id ?? "")).toMatchObject({ outcome: "client_left", estimated: false });
   });
 });
 

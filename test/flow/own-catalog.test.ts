@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
+import type { ResponseStreamEvent } from "openai/resources/responses/responses";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Door, startDoor } from "#scripts/lab/door/door.ts";
@@ -47,12 +48,14 @@ beforeAll(async () => {
       host("llamacpp", "llamacpp"),
       host("vllm", "vllm", { cost: { perHour: 3.6 } }),
       host("guarded", "vllm", { reach: { via: "access", url: door.url } }),
+      { ...host("vllm", "vllm", { offers: ["responses"] }), id: "speaker" },
     ],
     models: [
       { id: "tiny", served: [{ host: "native", as: "tiny.gguf", template: "chatml" }], deadlines },
       { id: "small", served: [{ host: "llamacpp", as: "small.gguf" }], deadlines },
       { id: "org/big:fp8", served: [{ host: "vllm", as: "org/big" }], deadlines },
       { id: "guarded", served: [{ host: "guarded", as: "org/guarded" }], deadlines },
+      { id: "speaks", served: [{ host: "speaker", as: "org/big" }], storeContent: true, deadlines },
       {
         id: "remembered",
         served: [{ host: "vllm", as: "org/big" }],
@@ -238,6 +241,55 @@ describe("deadlines", () => {
       for await (const _chunk of stream);
     })();
     await expect(reading).rejects.toMatchObject({ code: "next_token_timeout" });
+  });
+});
+
+describe("a host that speaks Responses itself", () => {
+  const asked = { model: "speaks", input: "in its own words [[tokens=7]]", temperature: 0 };
+  const requests = async () =>
+    (await (await fetch(`${hosts.vllm.url}/lab/requests`)).json()) as { path: string; body: Record<string, unknown> }[];
+
+  test("is asked on its own route, and passes as it is: one text, the usage, the ledger", async () => {
+    const { data: whole, request_id } = await client().responses.create(asked).withResponse();
+    const { data: stream, request_id: streamedId } = await client()
+      .responses.create({ ...asked, stream: true })
+      .withResponse();
+    let text = "";
+    let last: ResponseStreamEvent | undefined;
+    for await (const event of stream) {
+      if (event.type === "response.output_text.delta") text += event.delta;
+      last = event;
+    }
+    expect(text).toBe(whole.output_text);
+    expect(whole.model).toBe("org/big");
+    expect(whole.usage?.output_tokens).toBe(7);
+    expect(last).toMatchObject({ type: "response.completed", response: { usage: whole.usage } });
+    expect((await requests()).filter(({ path }) => path === "/v1/responses").map(({ body }) => body)).toEqual([
+      { model: "org/big", input: asked.input, temperature: 0, store: false, stream: false },
+      { model: "org/big", input: asked.input, temperature: 0, store: false, stream: true },
+    ]);
+    for (const id of [request_id, streamedId]) {
+      expect(await row(id ?? "")).toMatchObject({
+        route: "responses",
+        host: "speaker",
+        outcome: "complete",
+        estimated: false,
+        prompt_tokens: whole.usage?.input_tokens,
+        completion_tokens: 7,
+        response: text,
+      });
+    }
+  });
+
+  test("and says in a stream that its host breaks what the client throws", async () => {
+    const fault = JSON.stringify({ kind: "cut-after", afterTokens: 3, times: 1 });
+    await fetch(`${hosts.vllm.url}/lab/fault`, { method: "POST", body: fault });
+    const thrown: unknown = await client()
+      .responses.stream(asked)
+      .finalResponse()
+      .catch((reason: unknown) => reason);
+    expect(thrown).toBeInstanceOf(OpenAI.APIError);
+    expect(thrown).toMatchObject({ code: "upstream_error" });
   });
 });
 
