@@ -104,11 +104,13 @@ export function continued(question: Question, seam: Seam, from: Host, to: Host):
   const delivered = tokensWithin(seam, said.length);
   const bound = boundOf(question, from);
   const left = bound === null ? null : Math.max(1, bound - delivered);
-  const { max_tokens: _bound, max_completion_tokens: _newerBound, ...rest } = body;
-  const bounded: JsonObject = left === null ? rest : { ...rest, max_tokens: left };
+  const { max_tokens: _bound, max_completion_tokens: _newerBound, ...unbounded } = body;
+  const bounded: JsonObject = left === null ? unbounded : { ...unbounded, max_tokens: left };
   const goingOn = question.route === "chat" ? messagesWith(body, said) : { prompt: `${body.prompt}${said}` };
-  // All that the host tells of usage is wanted: the parts' sums are the caller's.
-  return { owed, delivered, question: { ...question, wantsUsage: true, body: { ...bounded, ...goingOn } } };
+  // All that the host tells of usage is wanted: the parts' sums are the caller's. What the caller wrote in another
+  // protocol says nothing of what was answered since.
+  const rest = { ...question, original: null, wantsUsage: true, body: { ...bounded, ...goingOn } };
+  return { owed, delivered, question: rest };
 }
 
 /**

@@ -11,6 +11,11 @@ import { counts } from "./tally.ts";
 export class ResponsesStream extends AnswerStream {
   override readonly protocol = "responses";
 
+  /** Nobody else can carry it on: other hosts' parts would be in chat's words. */
+  protected get head(): null {
+    return null;
+  }
+
   /** Nothing but the last event says that the answer is whole. */
   finish(): null {
     return null;

@@ -22,8 +22,9 @@ const ONLY_IN_CHAT = [
 
 /** Whether the host is asked in the caller's own protocol: where it has it, and can do there all that is asked for. */
 export function isAskedForResponse({ offers, native }: Pick<Host, "offers" | "native">, question: Question): boolean {
-  if (question.wording.protocol !== "responses" || native || !offers.includes("responses")) return false;
-  return ONLY_IN_CHAT.every((option) => question.body[option] === undefined);
+  const { wording, original, body } = question;
+  if (wording.protocol !== "responses" || original === null || native || !offers.includes("responses")) return false;
+  return ONLY_IN_CHAT.every((option) => body[option] === undefined);
 }
 
 /**

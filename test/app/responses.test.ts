@@ -19,6 +19,7 @@ const models = [
   modelOn("kept", ["gpu"], { cache: { ttl: 60, scope: "user" }, price: { per1kTokens: 1 } }),
   modelOn("native", ["own"]),
   modelOn("both", ["own", "gpu"]),
+  modelOn("twins", ["gpu", "twin"]),
 ];
 const more = {
   tiers: { default: WIDE, bounded: { ...WIDE, maxTokens: 50 }, clamped: { ...WIDE, maxTokens: 50, over: "clamp" } },
@@ -26,15 +27,17 @@ const more = {
 };
 
 let gateway: Gateway;
-let hosts: Record<"gpu" | "own", StandIn>;
+let hosts: Record<"gpu" | "own" | "twin", StandIn>;
 beforeAll(async () => {
   for (const level of ["log", "error"] as const) vi.spyOn(console, level).mockReturnValue();
   const wide = { slots: 8 };
-  const world = await withHosts([hostOf("gpu", wide), hostOf("own", { ...wide, offers: ["responses"] })], models, more);
+  const speaking = { ...wide, offers: ["responses"] };
+  const all = [hostOf("gpu", wide), hostOf("own", speaking), hostOf("twin", { ...speaking, backup: true })];
+  const world = await withHosts(all, models, more);
   gateway = world.gateway;
-  const { gpu, own } = world.hosts;
-  if (gpu === undefined || own === undefined) throw new Error("there is no host");
-  hosts = { gpu, own };
+  const { gpu, own, twin } = world.hosts;
+  if (gpu === undefined || own === undefined || twin === undefined) throw new Error("there is no host");
+  hosts = { gpu, own, twin };
 });
 afterAll(() => {
   vi.restoreAllMocks();
@@ -293,6 +296,26 @@ test("where the host that speaks it itself fails, another that has chat answers"
   });
   expect(response).toMatchObject({ output_text: "hello", store: false });
   expect(last().get("x-causeway-host")).toBe("gpu");
+});
+
+test("a stream whose host dies is carried on by its twin, in chat also where that speaks Responses", async () => {
+  const whole = hosts.gpu.answer;
+  hosts.gpu.answer = async (body) => {
+    const response = await whole(body);
+    const events = (await response.text()).split(/(?<=\n\n)/);
+    return new Response(events.slice(0, 4).join(""), { headers: response.headers });
+  };
+  hosts.twin.answer = chat({ content: "lo" });
+  const { client } = await user();
+  const stream = client.responses.stream({ model: "twins", input: "hi" });
+  const types: string[] = [];
+  for await (const { type } of stream) types.push(type);
+  expect(types.filter((type) => type === "response.created")).toHaveLength(1);
+  expect(await stream.finalResponse()).toMatchObject({ status: "completed", output_text: "hello" });
+  expect(hosts.twin.asked.at(-1)?.messages).toEqual([
+    { role: "user", content: "hi" },
+    { role: "assistant", content: "hel" },
+  ]);
 });
 
 describe("tools", () => {

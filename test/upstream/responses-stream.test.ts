@@ -25,6 +25,12 @@ describe("a host is asked in the caller's own protocol where it has it and can d
       asked: ask(),
       path: "/completion",
     },
+    {
+      name: "a part of an answer that others have begun",
+      host: OWN,
+      asked: { ...ask(), original: null },
+      path: "/v1/chat/completions",
+    },
     { name: "a question in chat", host: OWN, asked: question("chat"), path: "/v1/chat/completions" },
     ...["seed", "top_k", "frequency_penalty"].map((option) => ({
       name: `a ${option}, which this route lacks at some engines`,
@@ -102,6 +108,7 @@ test("left anywhere, the pieces until then are counted, and there is content onl
     expect(stream.tally.contentPieces).toBe(completionTokens);
   }
   expect(stream.endedWell).toBe(false);
+  expect(stream.seam()).toBeNull();
 });
 
 const event = (type: string, members: object): string =>

@@ -254,7 +254,7 @@ describe("how it ends", () => {
   });
 
   test("a problem before anything was said, or behind what a host said in these words itself", () => {
-    expect(told(voice().fail(new Problem("upstream_timeout")))).toMatchObject([{ type: "error", sequence_number: 0 }]);
+    expect(told(voice().fail(new Problem("total_timeout")))).toMatchObject([{ type: "error", sequence_number: 0 }]);
     const passedBy = voice();
     passedBy.heard?.(utf8(': ping\n\nevent: a\ndata: {"type":"a"}\n\nevent: b\ndata: {"type":"b"}\n\n'));
     expect(told(passedBy.fail(new Problem("upstream_error")))).toMatchObject([{ sequence_number: 2 }]);
