@@ -34,7 +34,9 @@ const reach = z.discriminatedUnion("via", [
 
 /**
  * What not every engine has: `responses` and `messages` are OpenAI's and Anthropic's newer protocols, which are
- * translated for hosts that have only chat; the others are asked only of hosts that offer them.
+ * translated for hosts that have only chat; the others are asked only of hosts that offer them. A host that is asked in
+ * `responses` tells usage only at the end, and no other can carry its streams on; of llama.cpp it is better not named:
+ * its events have no `output_index` (`server-task.cpp`, 2026), without which OpenAI's client cannot put them together.
  */
 export const OFFERS = ["responses", "messages", "rerank", "transcriptions", "tokenize"] as const;
 export type Offer = (typeof OFFERS)[number];

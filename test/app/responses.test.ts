@@ -38,7 +38,10 @@ beforeAll(async () => {
   const { gpu, own, twin } = world.hosts;
   if (gpu === undefined || own === undefined || twin === undefined) throw new Error("there is no host");
   hosts = { gpu, own, twin };
-});
+  // The first request of all loads the Worker and asks every host how it is.
+  gpu.answer = chat({ content: "hello" });
+  await gateway.ask("/v1/responses", { body: { model: "plain", input: "hi" } });
+}, 20_000);
 afterAll(() => {
   vi.restoreAllMocks();
 });
