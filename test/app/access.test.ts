@@ -124,6 +124,11 @@ const TABLE: Record<string, Row> = {
     may: ["ai-users", "ai-admins", "key of inference"],
     owned: "by nobody",
   },
+  "POST /v1/responses": {
+    asks: { body: { model: "org/plain", input: "hi" } },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: "by nobody",
+  },
   "POST /v1/embeddings": {
     asks: { body: { model: "embedder", input: "hi" } },
     may: ["ai-users", "ai-admins", "key of embeddings"],
