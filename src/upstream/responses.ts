@@ -20,10 +20,18 @@ const ONLY_IN_CHAT = [
   "repetition_penalty",
 ] as const;
 
+/**
+ * A response's first two events and its last repeat these. More would be taken for a host that talks without an answer,
+ * or for an event without end.
+ */
+const MOST_REPEATED_CHARACTERS = 64 * 1024;
+
 /** Whether the host is asked in the caller's own protocol: where it has it, and can do there all that is asked for. */
 export function isAskedForResponse({ offers, native }: Pick<Host, "offers" | "native">, question: Question): boolean {
   const { wording, original, body } = question;
   if (wording.protocol !== "responses" || original === null || native || !offers.includes("responses")) return false;
+  const { instructions, tools } = original;
+  if (JSON.stringify([instructions, tools]).length > MOST_REPEATED_CHARACTERS) return false;
   return ONLY_IN_CHAT.every((option) => body[option] === undefined);
 }
 

@@ -31,6 +31,18 @@ describe("a host is asked in the caller's own protocol where it has it and can d
       asked: { ...ask(), original: null },
       path: "/v1/chat/completions",
     },
+    {
+      name: "instructions that its events may repeat",
+      host: OWN,
+      asked: ask({ instructions: "x".repeat(60_000) }),
+      path: "/v1/responses",
+    },
+    {
+      name: "longer ones than its events may repeat",
+      host: OWN,
+      asked: ask({ instructions: "x".repeat(70_000) }),
+      path: "/v1/chat/completions",
+    },
     { name: "a question in chat", host: OWN, asked: question("chat"), path: "/v1/chat/completions" },
     ...["seed", "top_k", "frequency_penalty"].map((option) => ({
       name: `a ${option}, which this route lacks at some engines`,

@@ -73,7 +73,8 @@ function contentOf(content: string | readonly Part[]): string | JsonObject[] {
   );
 }
 
-function wordsOf(parts: readonly Part[]): string {
+/** The words of parts; pictures have none. */
+export function wordsOf(parts: readonly Part[]): string {
   return parts
     .map((part) => (part.type === "input_image" ? "" : part.type === "refusal" ? part.refusal : part.text))
     .join("");

@@ -4,6 +4,7 @@ import { Problem } from "#src/problem.ts";
 import { type Question, questionOf } from "../question.ts";
 import { type Document, documentOf } from "./document.ts";
 import { messagesOf } from "./messages.ts";
+import { originalOf } from "./original.ts";
 import { settingsOf } from "./response.ts";
 import { wordingOf } from "./wording.ts";
 
@@ -81,14 +82,6 @@ function formatOf(format: NonNullable<Document["text"]>["format"]): JsonObject {
   const { type, ...schema } = format;
   const response_format = type === "json_object" ? { type } : { type, json_schema: withoutNulls(schema) };
   return { response_format };
-}
-
-/**
- * What a host that speaks this protocol itself is asked: the caller's own words, without what would keep them there or
- * cut them short.
- */
-function originalOf({ store: _kept, truncation: _cut, ...document }: Document): JsonObject {
-  return withoutNulls(document);
 }
 
 function withoutNulls(members: JsonObject): JsonObject {

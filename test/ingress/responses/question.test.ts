@@ -232,6 +232,34 @@ test("a question: chat's, whose usage is always wanted, with the caller's own wo
   expect(wording.protocol).toBe("responses");
 });
 
+test("for a host that speaks it itself, what was said before is plain, and what was thought is left out", () => {
+  const call = { type: "function_call", call_id: "a", name: "f", arguments: "{}" };
+  const said = { type: "output_text", text: "so be it", annotations: [], logprobs: [] };
+  const picture = { type: "input_image", image_url: DATA };
+  const input = [
+    { role: "user", content: [picture] },
+    { type: "reasoning", id: "rs_1", summary: [] },
+    { type: "message", id: "msg_1", role: "assistant", status: "completed", content: [said] },
+    { ...call, id: "fc_1", status: "completed" },
+    { type: "function_call_output", call_id: "a", output: [{ type: "input_text", text: "1" }, picture] },
+    { role: "assistant", content: "yes" },
+  ];
+  expect(ask({ input }).original?.input).toEqual([
+    { type: "message", role: "user", content: [{ ...picture, detail: "auto" }] },
+    { type: "message", role: "assistant", content: "so be it" },
+    call,
+    {
+      type: "function_call_output",
+      call_id: "a",
+      output: [
+        { type: "input_text", text: "1" },
+        { ...picture, detail: "auto" },
+      ],
+    },
+    { type: "message", role: "assistant", content: "yes" },
+  ]);
+});
+
 /** `code param` of the problem, or null when the question is good. */
 function problemOf(changed: JsonObject): string | null {
   try {
