@@ -2,7 +2,8 @@
 import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
 import { type Question, questionOf } from "../question.ts";
-import { type Document, documentOf } from "./document.ts";
+import { documentOf } from "./check.ts";
+import type { Document } from "./document.ts";
 import { messagesOf } from "./messages.ts";
 import { originalOf } from "./original.ts";
 import { settingsOf } from "./response.ts";

@@ -352,6 +352,7 @@ describe("refused", () => {
       changed: { metadata: Object.fromEntries(Array.from({ length: 17 }, (_, at) => [`k${at}`, ""])) },
       problem: "invalid_value metadata",
     },
+    { changed: { metadata: { ["k".repeat(999)]: "" } }, problem: `invalid_value metadata.${"k".repeat(55)}` },
     { changed: { previous_response_id: "resp_1" }, problem: "unsupported_value previous_response_id" },
     { changed: { previous_response: {} }, problem: "unsupported_value previous_response" },
     { changed: { conversation: "conv_1" }, problem: "unsupported_value conversation" },
