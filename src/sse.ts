@@ -133,3 +133,8 @@ function fieldValue(line: string, field: string): string {
 export function eventOf(data: string): Uint8Array {
   return new TextEncoder().encode(`data: ${data}\n\n`);
 }
+
+/** One event with a name of its own and this data, neither with a line break. */
+export function namedEventOf(name: string, data: string): Uint8Array {
+  return new TextEncoder().encode(`event: ${name}\ndata: ${data}\n\n`);
+}
