@@ -49,7 +49,8 @@ export function modelName(machine: Machine, body: Json): string {
   return text(body, "model", "") || (machine.options.models[0] ?? "");
 }
 
-function run(
+/** Runs what was read. */
+export function run(
   machine: Machine,
   exchange: Exchange,
   parts: Pick<Ask, "id" | "prompts" | "script">,

@@ -7,6 +7,7 @@ import { chatPrompt, rawPrompts } from "../prompts.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
 import { ContextExceeded, errorBody, LLAMACPP_HEADERS, refuse } from "./errors.ts";
+import { countMessages, messages } from "./messages.ts";
 import { chat, completions, modelName, native } from "./requests.ts";
 import { llamacppMetrics, modelList, props, slots } from "./status.ts";
 
@@ -25,6 +26,8 @@ export const LLAMACPP_ROUTES: Readonly<Record<string, Route>> = {
   "/v1/chat/completions": { method: "POST", run: chat },
   "/v1/completions": { method: "POST", run: completions },
   "/v1/embeddings": { method: "POST", run: openAiEmbeddings },
+  "/v1/messages": { method: "POST", run: messages },
+  "/v1/messages/count_tokens": { method: "POST", run: countMessages },
   "/v1/models": json(modelList),
   "/v1/health": health,
   "/models": json(modelList),
@@ -53,6 +56,7 @@ export const LLAMACPP_INFERENCE: ReadonlySet<string> = new Set([
   "/v1/chat/completions",
   "/v1/completions",
   "/v1/embeddings",
+  "/v1/messages",
   "/completion",
   "/completions",
   "/embedding",

@@ -14,6 +14,7 @@ import { chatShape } from "./chat-shape.ts";
 import { completionShape } from "./completion-shape.ts";
 import { errorBody, OVERLOADED, refuse, refuseField, VLLM_HEADERS } from "./errors.ts";
 import { readLimits, readN } from "./limits.ts";
+import { countMessages, messages } from "./messages.ts";
 import { vllmMetrics } from "./metrics.ts";
 import { modelList } from "./models.ts";
 
@@ -28,6 +29,14 @@ export const VLLM_ROUTES: Readonly<Record<string, { readonly method: "GET" | "PO
   "/v1/chat/completions": { method: "POST", run: chat },
   "/v1/completions": { method: "POST", run: completions },
   "/v1/embeddings": { method: "POST", run: embeddings },
+  "/v1/messages": {
+    method: "POST",
+    run: (machine, exchange) => knowsModel(machine, exchange) && messages(machine, exchange),
+  },
+  "/v1/messages/count_tokens": {
+    method: "POST",
+    run: (machine, exchange) => knowsModel(machine, exchange) && countMessages(machine, exchange),
+  },
   "/v1/models": { method: "GET", run: (machine, { res }) => replyJson(res, 200, modelList(machine), VLLM_HEADERS) },
   "/health": { method: "GET", run: (_machine, { res }) => reply(res, 200, { server: "uvicorn" }, "") },
   "/ping": { method: "GET", run: (_machine, { res }) => reply(res, 200, { server: "uvicorn" }, "") },
@@ -50,6 +59,7 @@ export const VLLM_INFERENCE: ReadonlySet<string> = new Set([
   "/v1/chat/completions",
   "/v1/completions",
   "/v1/embeddings",
+  "/v1/messages",
 ]);
 
 function chat(machine: Machine, exchange: Exchange): void {

@@ -12,6 +12,7 @@ import type { Lease } from "#src/limits/admission.ts";
 import { likelyTokens } from "#src/limits/estimate.ts";
 import { rateLimitHeaders } from "#src/limits/headers.ts";
 import { asProblem, Problem } from "#src/problem.ts";
+import { isObject } from "#src/upstream/answer-stream.ts";
 import type { Reply } from "#src/upstream/attempt.ts";
 import { countTokens, mayCount } from "#src/upstream/count-tokens.ts";
 import { isAskedNatively } from "#src/upstream/messages.ts";
@@ -54,7 +55,7 @@ export async function countMessageTokens(call: KnownCall): Promise<Response> {
   const lease = leaseOf(call, tier, draft, TOTAL_MS, admitted);
   const headers = rateLimitHeaders(lease.standings);
   const told = await count(call, question, model, onlyOnPrem).catch((thrown: unknown) => {
-    settle(call, lease, draft, model, "rejected");
+    settle(call, lease, draft, model, thrown instanceof Problem ? "rejected" : "upstream_error");
     const problem = asProblem(thrown);
     throw new Problem(problem.code, { ...problem.facts, headers: { ...headers, ...problem.facts.headers } });
   });
@@ -72,11 +73,11 @@ type Told = { readonly tokens: number; readonly host: string };
 /** @throws Problem where a host finds the question itself at fault */
 async function count(call: KnownCall, question: Question, model: Model, onlyOnPrem: boolean): Promise<Told | null> {
   // What a picture counts only its encoder knows: a tokenizer sees a mark in its place.
-  const hasImages = JSON.stringify(question.body.messages).includes('"image_url"');
+  const showsPictures = picturesIn(question) > 0;
   const trace = { requestId: call.requestId, traceparent: plainHeader(call.request, "traceparent") };
   for (const candidate of await hostsThatCount(call, question, model, onlyOnPrem)) {
     const { host } = candidate;
-    if (hasImages && !isAskedNatively(host, question)) continue;
+    if (showsPictures && !isAskedNatively(host, question)) continue;
     const signal = AbortSignal.any([call.request.signal, AbortSignal.timeout(COUNT_WITHIN_MS)]);
     const reply = await countTokens(reach(host, call.env, fetch), candidate, question, trace, signal).catch(FAILED);
     if (reply.kind === "rejected") throw reply.problem;
@@ -84,6 +85,11 @@ async function count(call: KnownCall, question: Question, model: Model, onlyOnPr
     if (call.request.signal.aborted) return null;
   }
   return null;
+}
+
+function picturesIn({ body: { messages } }: Question): number {
+  const contents = Array.isArray(messages) ? messages.map(({ content }) => content) : [];
+  return contents.flat().filter((part) => isObject(part) && part.type === "image_url").length;
 }
 
 const FAILED = (cause: unknown): Reply<null> => ({

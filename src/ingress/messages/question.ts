@@ -52,13 +52,14 @@ function wordingOf(asked: Counted & Partial<Asked>, requestId: string): Wording 
 
 /**
  * The question for hosts that have the protocol themselves, or null where they would take part of it for nothing, and
- * have to be asked as chat too: an answer that goes on from its beginning, one of a given form, one tool at a time
- * (vLLM 0.12 to 0.20, llama.cpp of November 2026).
+ * have to be asked as chat too: an answer that goes on from its beginning, one of a given form, one tool at a time, and
+ * which string it was that ended it (what vLLM and llama.cpp make of their routes in 2026).
  */
 function nativelyOf(asked: Counted & Partial<Asked>): JsonObject | null {
   const { output_config: config, tool_choice: choice, metadata: _whose, ...rest } = asked;
   const isSingle = choice != null && choice.type !== "none" && choice.disable_parallel_tool_use === true;
-  if (isPrefill(asked) || config?.format != null || isSingle) return null;
+  const isLost = isSingle || config?.format != null || (asked.stop_sequences ?? []).length > 0;
+  if (isLost || isPrefill(asked)) return null;
   const { system, ...said } = Object.fromEntries(Object.entries(rest).filter(([, value]) => value != null));
   return {
     ...said,
