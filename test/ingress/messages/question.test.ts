@@ -22,7 +22,11 @@ const result = (more: object) => [{ role: "user", content: [{ type: "tool_result
 describe("messages as chat has them", () => {
   test.each<{ name: string; messages: unknown; chat: unknown }>([
     { name: "a text", messages: HI, chat: HI },
-    { name: "one block of text is that text", messages: [{ role: "user", content: [{ type: "text", text: "hi" }] }], chat: HI },
+    {
+      name: "one block of text is that text",
+      messages: [{ role: "user", content: [{ type: "text", text: "hi" }] }],
+      chat: HI,
+    },
     {
       name: "several blocks stay parts, a picture becomes a data URL, cache marks are left out",
       messages: [
@@ -36,8 +40,16 @@ describe("messages as chat has them", () => {
       ],
       chat: [{ role: "user", content: [{ type: "text", text: "what is" }, SHOWN] }],
     },
-    { name: "an empty content is an empty text", messages: [{ role: "user", content: [] }], chat: [{ role: "user", content: "" }] },
-    { name: "a system message in between", messages: [...HI, { role: "system", content: "be brief" }, ...HI], chat: [...HI, { role: "system", content: "be brief" }, ...HI] },
+    {
+      name: "an empty content is an empty text",
+      messages: [{ role: "user", content: [] }],
+      chat: [{ role: "user", content: "" }],
+    },
+    {
+      name: "a system message in between",
+      messages: [...HI, { role: "system", content: "be brief" }, ...HI],
+      chat: [...HI, { role: "system", content: "be brief" }, ...HI],
+    },
     {
       name: "a tool's use; thinking of before is left out",
       messages: [
@@ -61,7 +73,11 @@ describe("messages as chat has them", () => {
       messages: [{ role: "assistant", content: [USE] }, ...HI],
       chat: [{ role: "assistant", content: null, tool_calls: [CALL] }, ...HI],
     },
-    { name: "a tool's result", messages: result({ content: "sun" }), chat: [{ role: "tool", tool_call_id: "t1", content: "sun" }] },
+    {
+      name: "a tool's result",
+      messages: result({ content: "sun" }),
+      chat: [{ role: "tool", tool_call_id: "t1", content: "sun" }],
+    },
     { name: "a result of nothing", messages: result({}), chat: [{ role: "tool", tool_call_id: "t1", content: "" }] },
     {
       name: "a result that is an error says so",
@@ -75,7 +91,14 @@ describe("messages as chat has them", () => {
           role: "user",
           content: [
             { type: "text", text: "here" },
-            { type: "tool_result", tool_use_id: "t1", content: [{ type: "text", text: "a map" }, { type: "image", source: PIXEL }] },
+            {
+              type: "tool_result",
+              tool_use_id: "t1",
+              content: [
+                { type: "text", text: "a map" },
+                { type: "image", source: PIXEL },
+              ],
+            },
             { type: "tool_result", tool_use_id: "t2", content: "rain" },
           ],
         },
@@ -92,7 +115,10 @@ describe("messages as chat has them", () => {
 
   test("the system prompt is the first message, its parts joined", () => {
     expect(ask({ system: "be kind" }).body.messages).toEqual([{ role: "system", content: "be kind" }, ...HI]);
-    const system = [{ type: "text", text: "be " }, { type: "text", text: "kind", cache_control: { type: "ephemeral" } }];
+    const system = [
+      { type: "text", text: "be " },
+      { type: "text", text: "kind", cache_control: { type: "ephemeral" } },
+    ];
     expect(ask({ system }).body.messages).toEqual([{ role: "system", content: "be kind" }, ...HI]);
   });
 });
@@ -101,7 +127,11 @@ describe("options as chat has them", () => {
   const NAMED = { type: "function", function: { name: "weather" } };
   test.each<{ name: string; more: JsonObject; chat: JsonObject }>([
     { name: "none", more: {}, chat: {} },
-    { name: "nulls are none", more: { stop_sequences: null, temperature: null, tools: null, tool_choice: null }, chat: {} },
+    {
+      name: "nulls are none",
+      more: { stop_sequences: null, temperature: null, tools: null, tool_choice: null },
+      chat: {},
+    },
     {
       name: "sampling and stops",
       more: { stop_sequences: ["END", "\n\n"], temperature: 0, top_p: 0.5, top_k: 40 },
@@ -144,12 +174,22 @@ describe("options as chat has them", () => {
 
   test("a last message of the assistant's is gone on from", () => {
     const messages = [...HI, { role: "assistant", content: "I am" }];
-    expect(ask({ messages }).body).toMatchObject({ messages, continue_final_message: true, add_generation_prompt: false });
+    expect(ask({ messages }).body).toMatchObject({
+      messages,
+      continue_final_message: true,
+      add_generation_prompt: false,
+    });
   });
 });
 
 test("the question is one of chat, in the words of messages", () => {
-  expect(ask({ stream: true })).toMatchObject({ route: "chat", model: "m", stream: true, wantsUsage: true, needs: null });
+  expect(ask({ stream: true })).toMatchObject({
+    route: "chat",
+    model: "m",
+    stream: true,
+    wantsUsage: true,
+    needs: null,
+  });
   expect(ask({})).toMatchObject({ stream: false, wantsUsage: false, wording: { protocol: "messages" } });
 });
 
@@ -172,7 +212,10 @@ describe("for hosts that speak the protocol", () => {
     { name: "goes on from its beginning", more: { messages: [...HI, { role: "assistant", content: "I am" }] } },
     { name: "has a form", more: { output_config: { format: { type: "json_schema", schema: {} } } } },
     { name: "ends at strings", more: { stop_sequences: ["x"] } },
-    { name: "calls one tool at a time", more: { tools: [WEATHER], tool_choice: { type: "any", disable_parallel_tool_use: true } } },
+    {
+      name: "calls one tool at a time",
+      more: { tools: [WEATHER], tool_choice: { type: "any", disable_parallel_tool_use: true } },
+    },
   ])("an answer that $name is asked for in chat everywhere", ({ more }) => {
     expect(ask(more).original).toBeNull();
   });
@@ -188,38 +231,92 @@ describe("what is wrong is named", () => {
     { name: "no model", more: { model: undefined }, param: "model" },
     { name: "no messages", more: { messages: [] }, param: "messages" },
     { name: "messages of another type", more: { messages: "hi" }, param: "messages" },
-    { name: "a role that there is not", more: { messages: [{ role: "tool", content: "x" }] }, param: "messages.0.role" },
-    { name: "a content of another type", more: { messages: [{ role: "user", content: 7 }] }, param: "messages.0.content" },
+    {
+      name: "a role that there is not",
+      more: { messages: [{ role: "tool", content: "x" }] },
+      param: "messages.0.role",
+    },
+    {
+      name: "a content of another type",
+      more: { messages: [{ role: "user", content: 7 }] },
+      param: "messages.0.content",
+    },
     { name: "a text of another type", more: user({ type: "text", text: 7 }), param: `${block}.text` },
     { name: "a block that there is not", more: user({ type: "hologram" }), param: `${block}.type` },
-    { name: "a document", more: user({ type: "document", source: { type: "url", url: "http://10.0.0.1" } }), param: `${block}.type` },
-    { name: "a picture by URL", more: user({ type: "image", source: { type: "url", url: "http://10.0.0.1/" } }), param: `${block}.source.type` },
-    { name: "a picture by file", more: user({ type: "image", source: { type: "file", file_id: "f" } }), param: `${block}.source.type` },
-    { name: "a picture that is no base64", more: user({ type: "image", source: { ...PIXEL, data: "http://x/" } }), param: `${block}.source.data` },
-    { name: "a picture of another kind", more: user({ type: "image", source: { ...PIXEL, media_type: "text/html" } }), param: `${block}.source.media_type` },
+    {
+      name: "a document",
+      more: user({ type: "document", source: { type: "url", url: "http://10.0.0.1" } }),
+      param: `${block}.type`,
+    },
+    {
+      name: "a picture by URL",
+      more: user({ type: "image", source: { type: "url", url: "http://10.0.0.1/" } }),
+      param: `${block}.source.type`,
+    },
+    {
+      name: "a picture by file",
+      more: user({ type: "image", source: { type: "file", file_id: "f" } }),
+      param: `${block}.source.type`,
+    },
+    {
+      name: "a picture that is no base64",
+      more: user({ type: "image", source: { ...PIXEL, data: "http://x/" } }),
+      param: `${block}.source.data`,
+    },
+    {
+      name: "a picture of another kind",
+      more: user({ type: "image", source: { ...PIXEL, media_type: "text/html" } }),
+      param: `${block}.source.media_type`,
+    },
     { name: "a tool's use by the user", more: user(USE), param: `${block}.type` },
-    { name: "a result without its use", more: user({ type: "tool_result", content: "x" }), param: `${block}.tool_use_id` },
+    {
+      name: "a result without its use",
+      more: user({ type: "tool_result", content: "x" }),
+      param: `${block}.tool_use_id`,
+    },
     {
       name: "a picture by URL within a result",
       more: { messages: result({ content: [{ type: "image", source: { type: "url", url: "http://x" } }] }) },
       param: `${block}.content.0.source.type`,
     },
-    { name: "a use by a server", more: { messages: [{ role: "assistant", content: [{ type: "server_tool_use" }] }] }, param: `${block}.type` },
+    {
+      name: "a use by a server",
+      more: { messages: [{ role: "assistant", content: [{ type: "server_tool_use" }] }] },
+      param: `${block}.type`,
+    },
     { name: "a system prompt of another type", more: { system: [{ type: "image" }] }, param: "system.0.type" },
-    { name: "a tool of a server", more: { tools: [{ type: "web_search_20260209", name: "web_search" }] }, param: "tools.0.type" },
+    {
+      name: "a tool of a server",
+      more: { tools: [{ type: "web_search_20260209", name: "web_search" }] },
+      param: "tools.0.type",
+    },
     { name: "a tool without a schema", more: { tools: [{ name: "x" }] }, param: "tools.0.input_schema" },
     { name: "a tool with a name of blanks", more: { tools: [{ ...WEATHER, name: "a b" }] }, param: "tools.0.name" },
     { name: "two tools of one name", more: { tools: [WEATHER, WEATHER] }, param: "tools.1.name" },
-    { name: "a choice that there is not", more: { tools: [WEATHER], tool_choice: { type: "all" } }, param: "tool_choice.type" },
+    {
+      name: "a choice that there is not",
+      more: { tools: [WEATHER], tool_choice: { type: "all" } },
+      param: "tool_choice.type",
+    },
     { name: "a choice without tools", more: { tool_choice: { type: "any" } }, param: "tool_choice" },
-    { name: "a choice of a tool that there is not", more: { tools: [WEATHER], tool_choice: { type: "tool", name: "x" } }, param: "tool_choice.name" },
+    {
+      name: "a choice of a tool that there is not",
+      more: { tools: [WEATHER], tool_choice: { type: "tool", name: "x" } },
+      param: "tool_choice.name",
+    },
     { name: "too warm", more: { temperature: 3 }, param: "temperature" },
     { name: "too many stops", more: { stop_sequences: Array(17).fill("x") }, param: "stop_sequences" },
     { name: "an empty stop", more: { stop_sequences: [""] }, param: "stop_sequences.0" },
     { name: "a stream of another type", more: { stream: "yes" }, param: "stream" },
-    ...["mcp_servers", "container", "context_management", "chat_template_kwargs", "kv_transfer_params", "cache_salt", "priority"].map(
-      (param) => ({ name: param, more: { [param]: {} }, param, code: "unsupported_value" }),
-    ),
+    ...[
+      "mcp_servers",
+      "container",
+      "context_management",
+      "chat_template_kwargs",
+      "kv_transfer_params",
+      "cache_salt",
+      "priority",
+    ].map((param) => ({ name: param, more: { [param]: {} }, param, code: "unsupported_value" })),
   ])("$name", ({ more, param, code = "invalid_value" }) => {
     const thrown = thrownBy(() => ask(more));
     expect(thrown).toBeInstanceOf(Problem);
