@@ -139,9 +139,9 @@ describe.each(ALGORITHMS)("%s", (alg) => {
   test("in x-api-key at /v1/messages: all 401, with one body, of the client's own shape", async () => {
     const wrong: (string | null)[] = [];
     for (const credential of hostile[alg] ?? []) {
-      const [[name, value] = ["", ""], ...others] = credential.headers;
+      const [[name, value] = ["", ""]] = credential.headers;
       // How a bearer token is sent is another matter; here it is what it holds.
-      if (others.length > 0 || name.toLowerCase() !== "authorization" || !value.startsWith("Bearer ")) continue;
+      if (credential.group === "transport" || name !== "authorization" || !value.startsWith("Bearer ")) continue;
       wrong.push(await wrongAsKey(credential.name, value.slice("Bearer ".length)));
     }
     expect(wrong.length).toBeGreaterThan(70);
