@@ -22,6 +22,11 @@ export class MessagesStream extends AnswerStream {
     this.#model = model;
   }
 
+  /** What has begun in the caller's own protocol no host can carry on in another: its voice has not heard it. */
+  protected get head(): null {
+    return null;
+  }
+
   /** A host that has said why its answer stopped owes nothing but the last event. */
   finish(): Uint8Array | null {
     if (!this.#hasStopped || this.isWhole) return null;

@@ -20,6 +20,7 @@ const catalog = {
     hostAt("own", { offers: ["messages"] }),
     hostAt("llama", { engine: "llamacpp" }),
     hostAt("cloud", { engine: "openai" }),
+    hostAt("second", { offers: ["messages"], backup: true }),
   ],
   models: [
     { id: "plain", served: on("chat") },
@@ -27,6 +28,7 @@ const catalog = {
     { id: "kept", served: on("own"), cache: { ttl: 60, scope: "user" } },
     { id: "small", served: on("llama") },
     { id: "far", served: on("cloud") },
+    { id: "twinned", served: on("chat", "second") },
     { id: "off", served: on("chat"), enabled: false },
     { id: "short", served: on("chat"), context: 64 },
   ],
@@ -564,6 +566,32 @@ describe("a stream that cannot go on ends in an error that the client throws", (
       "",
     ]);
   });
+});
+
+test("a stream whose host is lost is carried on by another, in the same message", async () => {
+  const OF_A_CHUNK = { id: "a", object: "chat.completion.chunk", created: 1, model: "org/served" };
+  const begun = CHUNKS.slice(0, 2).map((one) => `data: ${JSON.stringify({ ...OF_A_CHUNK, ...one })}\n\n`);
+  host = (_body, path) => (path.startsWith("/chat/") ? eventStream(begun.join("")) : streamed(CHUNKS.slice(2)));
+  const { client } = await userOf();
+  const stream = client.messages.stream({ model: "twinned", max_tokens: 9, messages: HELLO });
+  const types: string[] = [];
+  stream.on("streamEvent", ({ type }) => types.push(type));
+  expect(await stream.finalMessage()).toMatchObject({
+    content: [{ type: "text", text: "hello" }],
+    stop_reason: "end_turn",
+  });
+  expect(types).toEqual([
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+  ]);
+  // In chat, also where the host has the protocol itself: its route does not go on from what was said.
+  expect(said.map(({ path }) => path)).toEqual(["/chat/v1/chat/completions", "/second/v1/chat/completions"]);
+  expect(said[1]?.body.messages).toEqual([...HELLO, { role: "assistant", content: "hel" }]);
 });
 
 test("an answer of a host of the protocol's own is kept, and is one for callers of chat as well", async () => {

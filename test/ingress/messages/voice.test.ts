@@ -136,10 +136,10 @@ describe("a stream", () => {
     expect(() => said(chunks)).toThrow(BrokenStream);
   });
 
-  test.each<{ code: "upstream_error" | "host_busy" | "upstream_timeout"; type: string }>([
+  test.each<{ code: "upstream_error" | "host_busy" | "next_token_timeout"; type: string }>([
     { code: "upstream_error", type: "api_error" },
     { code: "host_busy", type: "overloaded_error" },
-    { code: "upstream_timeout", type: "timeout_error" },
+    { code: "next_token_timeout", type: "timeout_error" },
   ])("that fails by $code ends in one error event: $type", ({ code, type }) => {
     const { name, data } = fieldsOf(new MessagesVoice(SAYING).fail(new Problem(code, { message: "it broke" })));
     expect(name).toBe("error");
