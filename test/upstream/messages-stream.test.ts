@@ -8,6 +8,7 @@ import { completionOf, isAskedNatively, messagesRequest } from "#src/upstream/me
 import { MessagesStream } from "#src/upstream/messages-stream.ts";
 import type { Ask } from "#src/upstream/reach.ts";
 import { textOf, utf8 } from "#test/sse/chunking.ts";
+import { servedBy } from "./asked.ts";
 
 const event = (document: { type: string; [member: string]: unknown }) =>
   textOf(namedEventOf(document.type, JSON.stringify(document)));
@@ -183,21 +184,8 @@ describe("a whole message as chat has it", () => {
 });
 
 const ASKED = { model: "m", max_tokens: 9_000, messages: [{ role: "user", content: "hi" }], system: "be kind" };
-const served = { host: "h", as: "org/served", template: "chatml" as const, enabled: true };
-const hostOf = (more: object): Host => {
-  const host = {
-    id: "h",
-    engine: "vllm",
-    slots: 1,
-    overcommit: 1,
-    weight: 1,
-    backup: false,
-    native: false,
-    offers: [],
-    region: [],
-  };
-  return { ...host, reach: { via: "direct", url: "http://h" }, ...more } as Host;
-};
+const { served } = servedBy({}, { as: "org/served" });
+const hostOf = (more: Record<string, unknown>): Host => servedBy(more, { template: "chatml" }).host;
 
 test("a host that offers it is asked natively: with its name for the model, and the bound that the tier has set", () => {
   const asked = messagesQuestion(ASKED, "r");
