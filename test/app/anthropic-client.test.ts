@@ -139,8 +139,11 @@ afterEach(() => {
   said.length = 0;
   host = engine;
 });
-beforeAll(() => {
+beforeAll(async () => {
   host = engine;
+  // The first answer has all of the Worker to start.
+  await gateway.ask("/v1/messages", { body: { model: "plain", max_tokens: 9, messages: HELLO } });
+  said.length = 0;
 });
 afterAll(() => {
   vi.restoreAllMocks();
@@ -206,8 +209,11 @@ describe.each([
     const stream = client.messages.stream({ model, max_tokens: 9, messages: HELLO });
     const texts: string[] = [];
     stream.on("text", (text) => texts.push(text));
+    const begun: number[] = [];
+    // What the input counts is told with the start where the engine tells it by then.
+    stream.on("streamEvent", (event) => event.type === "message_start" && begun.push(event.message.usage.input_tokens));
     const message = await stream.finalMessage();
-    expect(texts.join("")).toBe("hello");
+    expect([texts.join(""), begun]).toEqual(["hello", [11]]);
     expect(message).toMatchObject({
       model,
       content: [{ type: "text", text: "hello" }],
