@@ -3,10 +3,10 @@ import type { Exchange } from "../exchange.ts";
 import type { Machine } from "../machine.ts";
 import { chatBodyOf } from "../messages-body.ts";
 import { type MessagesShapeOptions, messagesShape } from "../messages-shape.ts";
-import { chatPrompt } from "../prompts.ts";
 import { forcedCall } from "../scripts.ts";
 import { countTokens } from "../tokens.ts";
 import { replyJson } from "../whole-reply.ts";
+import { chatPrompt } from "./chat-prompt.ts";
 import { errorBody, LLAMACPP_HEADERS, LLAMACPP_STREAM } from "./errors.ts";
 import { modelName, run } from "./requests.ts";
 
@@ -33,10 +33,20 @@ export function messages(machine: Machine, exchange: Exchange): void {
   const call = forcedCall(body);
   const id = `chatcmpl-${exchange.requestId}`;
   const shape = messagesShape({ id, model: modelName(machine, body), call, engine: ENGINE });
-  run(machine, { ...exchange, body }, { id, prompts: [chatPrompt(body)], script: call?.arguments }, () => shape);
+  run(
+    machine,
+    { ...exchange, body },
+    { id, prompts: [chatPrompt(body, machine.options.trimsContent ?? false)], script: call?.arguments },
+    () => shape,
+  );
 }
 
 /** POST /v1/messages/count_tokens. @throws BadField */
-export function countMessages(_machine: Machine, { res, body }: Exchange): void {
-  replyJson(res, 200, { input_tokens: countTokens(chatPrompt(chatBodyOf(body, false))) }, LLAMACPP_HEADERS);
+export function countMessages(machine: Machine, { res, body }: Exchange): void {
+  replyJson(
+    res,
+    200,
+    { input_tokens: countTokens(chatPrompt(chatBodyOf(body, false), machine.options.trimsContent ?? false)) },
+    LLAMACPP_HEADERS,
+  );
 }

@@ -5,10 +5,10 @@ import { generate } from "../generate.ts";
 import type { Machine } from "../machine.ts";
 import { chatBodyOf } from "../messages-body.ts";
 import { type MessagesShapeOptions, messagesShape } from "../messages-shape.ts";
-import { chatPrompt } from "../prompts.ts";
 import { forcedCall } from "../scripts.ts";
 import { countTokens } from "../tokens.ts";
 import { replyJson } from "../whole-reply.ts";
+import { chatPrompt } from "./chat-prompt.ts";
 import { EVENT_STREAM } from "./chat-shape.ts";
 import { errorBody, OVERLOADED, refuse, VLLM_HEADERS } from "./errors.ts";
 import { readLimits } from "./limits.ts";
@@ -30,7 +30,7 @@ const ENGINE: MessagesShapeOptions["engine"] = {
 export function messages(machine: Machine, exchange: Exchange): void {
   const { requestId, res } = exchange;
   const body = chatBodyOf(exchange.body, true);
-  const prompt = chatPrompt(body);
+  const prompt = chatPrompt(body, machine.options.trimsContent ?? false);
   const call = forcedCall(body);
   const limits = readLimits(body, countTokens(prompt), machine.options.contextTokens, null);
   const id = `chatcmpl-${requestId}`;
@@ -50,8 +50,8 @@ export function messages(machine: Machine, exchange: Exchange): void {
 }
 
 /** POST /v1/messages/count_tokens. @throws BadField */
-export function countMessages(_machine: Machine, { res, body }: Exchange): void {
-  const tokens = countTokens(chatPrompt(chatBodyOf(body, false)));
+export function countMessages(machine: Machine, { res, body }: Exchange): void {
+  const tokens = countTokens(chatPrompt(chatBodyOf(body, false), machine.options.trimsContent ?? false));
   const context_management = { original_input_tokens: tokens };
   replyJson(res, 200, { input_tokens: tokens, context_management }, VLLM_HEADERS);
 }
