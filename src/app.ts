@@ -16,6 +16,8 @@ import { giveFeedback } from "./ingress/feedback.ts";
 import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
 import { limitsPage } from "./ingress/limits.ts";
+import { countMessageTokens } from "./ingress/messages/count.ts";
+import { messagesQuestion } from "./ingress/messages/question.ts";
 import { getModel, listModels } from "./ingress/models.ts";
 import { questionOf } from "./ingress/question.ts";
 import { respond } from "./ingress/responses/respond.ts";
@@ -45,6 +47,22 @@ export const ROUTES: readonly RouteEntry[] = [
     need: "embeddings",
     rate: "embeddings",
     answer: (call) => generate(call, (document) => questionOf("embeddings", document)),
+  },
+  {
+    method: "POST",
+    path: "/v1/messages",
+    need: "inference",
+    rate: "completions",
+    keyHeader: "x-api-key",
+    answer: (call) => generate(call, (document) => messagesQuestion(document, call.requestId)),
+  },
+  {
+    method: "POST",
+    path: "/v1/messages/count_tokens",
+    need: "inference",
+    rate: "completions",
+    keyHeader: "x-api-key",
+    answer: countMessageTokens,
   },
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.

@@ -1,7 +1,9 @@
 /**
  * The one table of errors and their renderings: OpenAI's object on `/v1`, RFC 9457 on `/admin`, one event in a stream
- * that has begun. A stage that refuses throws a `Problem`; only the conductor's edge renders it. Nothing here logs.
+ * that has begun; Anthropic's is in `messages-problem.ts`. A stage that refuses throws a `Problem`; only the conductor's
+ * edge renders it. Nothing here logs.
  */
+import { messagesError, messagesStatus, speaksMessages } from "./messages-problem.ts";
 
 type ProblemKind = {
   readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 429 | 500 | 502 | 503 | 504;
@@ -162,8 +164,8 @@ export function sseError(problem: Problem): Uint8Array {
 /**
  * The response for a problem.
  *
- * @param path decides the shape: RFC 9457 below `/admin`, OpenAI's elsewhere
- * @param requestId stands in the RFC 9457 `instance`
+ * @param path decides the shape: RFC 9457 below `/admin`, Anthropic's at `/v1/messages`, OpenAI's elsewhere
+ * @param requestId stands in the RFC 9457 `instance`, and in Anthropic's `request_id`
  */
 export function problemResponse(problem: Problem, path: string, requestId: string): Response {
   const headers = new Headers(problem.facts.headers);
@@ -181,5 +183,9 @@ export function problemResponse(problem: Problem, path: string, requestId: strin
     return new Response(JSON.stringify({ ...body, ...detail }), { status, headers });
   }
   headers.set("content-type", "application/json");
+  if (speaksMessages(path)) {
+    const status = messagesStatus(problem);
+    return new Response(JSON.stringify(messagesError(problem, requestId)), { status, headers });
+  }
   return new Response(JSON.stringify(openAiError(problem)), { status: problem.status, headers });
 }

@@ -134,7 +134,7 @@ export function eventOf(data: string): Uint8Array {
   return new TextEncoder().encode(`data: ${data}\n\n`);
 }
 
-/** One event with a name and this data, which hold no line break. */
+/** One event with a name of its own and this data, neither with a line break. */
 export function namedEventOf(name: string, data: string): Uint8Array {
   return new TextEncoder().encode(`event: ${name}\ndata: ${data}\n\n`);
 }

@@ -21,15 +21,24 @@ const OFFERED: Readonly<Record<Offer, readonly string[]>> = {
   tokenize: ["/tokenize"],
 };
 
+/** llama.cpp tokenizes a text: its template has to make one of a conversation first (src/upstream/count-tokens.ts). */
+const TEMPLATE = "/apply-template";
+
 /** Every path that the gateway may ask of any host. */
 export const KNOWN_PATHS: readonly string[] = [
-  ...new Set([...TALK, ...NATIVE_TALK, ...Object.values(OFFERED).flat(), ...Object.values(PROBES).flat()]),
+  ...new Set([...TALK, ...NATIVE_TALK, TEMPLATE, ...Object.values(OFFERED).flat(), ...Object.values(PROBES).flat()]),
 ];
 
 /** Every path that the gateway may ask of this host, in a fixed order. */
 export function pathsOf({ engine, native, offers }: Pick<Host, "engine" | "native" | "offers">): readonly string[] {
   const probes = native ? PROBES[engine].filter((path) => !path.startsWith("/v1/")) : PROBES[engine];
-  const paths = [...(native ? NATIVE_TALK : TALK), ...offers.flatMap((offer) => OFFERED[offer]), ...probes];
+  const template = engine === "llamacpp" && offers.includes("tokenize") ? [TEMPLATE] : [];
+  const paths = [
+    ...(native ? NATIVE_TALK : TALK),
+    ...offers.flatMap((offer) => OFFERED[offer]),
+    ...template,
+    ...probes,
+  ];
   return [...new Set(paths)].sort();
 }
 

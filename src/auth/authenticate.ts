@@ -18,21 +18,39 @@ export type Door = {
   readonly kv: Pick<KVNamespace, "get">;
 };
 
+/** A header that holds a credential and nothing else, as Anthropic's clients send theirs. */
+export type KeyHeader = "x-api-key";
+
 /** RFC 9110, 11.6.2: the scheme is case-insensitive; one space, one token. */
 const BEARER = /^bearer ([^\s,]+)$/i;
+/** Sent twice, a header arrives as one with a comma in it. */
+const BARE = /^[^\s,]+$/;
 /** The issuer, or KV, is asked again by then. */
 const RETRY_AFTER_S = 5;
 
 /**
  * Who sends this request.
  *
+ * @param keyHeader another header that may hold the credential, on routes whose clients send it there
  * @throws Problem `invalid_api_key`, or `unavailable` when nobody can tell
  */
-export async function authenticate(request: Request, door: Door): Promise<Principal> {
-  const header = request.headers.get("authorization");
-  const token = header === null ? undefined : BEARER.exec(header)?.[1];
-  if (token === undefined) throw refusal(header === null ? null : "invalid_token", "no bearer token");
+export async function authenticate(request: Request, door: Door, keyHeader?: KeyHeader): Promise<Principal> {
+  const token = credentialOf(request, keyHeader);
   return token.startsWith("cw_") ? fromApiKey(token, door) : fromToken(token, door);
+}
+
+/**
+ * The one credential.
+ *
+ * @throws Problem `invalid_api_key` for none, for one that is malformed, and for two: whose word would count?
+ */
+function credentialOf({ headers }: Request, keyHeader: KeyHeader | undefined): string {
+  const header = headers.get("authorization");
+  const bare = keyHeader === undefined ? null : headers.get(keyHeader);
+  if (header !== null && bare !== null) throw refusal("invalid_token", "two credentials");
+  const token = bare !== null ? BARE.exec(bare)?.[0] : BEARER.exec(header ?? "")?.[1];
+  if (token === undefined) throw refusal(header === null && bare === null ? null : "invalid_token", "no bearer token");
+  return token;
 }
 
 async function fromToken(token: string, { tokens, catalog }: Door): Promise<Principal> {

@@ -21,6 +21,8 @@ export type CarriedCall = {
   readonly address: string | null;
 };
 
+const CREDENTIALS: readonly string[] = ["authorization", "x-api-key", "cookie"];
+
 /**
  * What is carried of a call.
  *
@@ -29,7 +31,7 @@ export type CarriedCall = {
 export function carriedOf(call: KnownCall, body: Uint8Array | null): CarriedCall {
   const { request, principal, requestId, arrivedAtMs, address, log } = call;
   // The credential has done its work.
-  const headers = [...request.headers].filter(([name]) => name !== "authorization" && name !== "cookie");
+  const headers = [...request.headers].filter(([name]) => !CREDENTIALS.includes(name));
   const { url, method } = request;
   return { url, method, headers, body, route: log.route, principal, requestId, arrivedAtMs, address };
 }

@@ -2,7 +2,7 @@
  * What happens to every request alike, in this order: an id, the guard, the bindings and the catalog, the door, the
  * policy, the route's own conductor; and at the end the one place where a problem becomes a response.
  */
-import { authenticate, type Door, refusal } from "#src/auth/authenticate.ts";
+import { authenticate, type Door, type KeyHeader, refusal } from "#src/auth/authenticate.ts";
 import { ringOf } from "#src/auth/memory.ts";
 import { type Need, permits } from "#src/auth/policy.ts";
 import type { Principal } from "#src/auth/principal.ts";
@@ -12,6 +12,7 @@ import type { Catalog } from "#src/catalog/schema.ts";
 import { type Env, envProblems } from "#src/env.ts";
 import { fleetNow } from "#src/fleet/watch.ts";
 import { isolateOf } from "#src/isolate.ts";
+import { speaksMessages } from "#src/messages-problem.ts";
 import { noteProblem, writeLogLine } from "#src/metrics/log-line.ts";
 import { asProblem, Problem, problemResponse } from "#src/problem.ts";
 import { reachProblems } from "#src/upstream/reach.ts";
@@ -24,6 +25,8 @@ type Open = { readonly need: "none"; readonly answer: (call: Call) => Promise<Re
 type Guarded = {
   /** What a caller's credential must be good for. */
   readonly need: Need;
+  /** The header beside `Authorization` that the credential may stand in. */
+  readonly keyHeader?: KeyHeader;
   readonly answer: (call: KnownCall, parameter: string) => Promise<Response> | Response;
 };
 export type RouteEntry = {
@@ -58,16 +61,19 @@ export async function conduct(
     log: { requestId, method: request.method, route: route.path },
   };
   const met: Met = { call: null };
+  const path = new URL(request.url).pathname;
   const response = await answer(arrived, route, parameter, met).catch((thrown: unknown) => {
     const problem = asProblem(thrown);
     noteProblem(arrived.log, problem);
-    return problemResponse(problem, new URL(request.url).pathname, requestId);
+    return problemResponse(problem, path, requestId);
   });
   const standing = met.call === null || response.headers.has("ratelimit") ? {} : await standingHeaders(met.call);
   for (const [name, value] of Object.entries(standing)) response.headers.set(name, value);
   for (const [name, value] of Object.entries(EVERY_ANSWER)) response.headers.set(name, value);
   response.headers.append("vary", "Authorization");
   response.headers.set("x-request-id", requestId);
+  // Anthropic's clients look for it under this name.
+  if (speaksMessages(path)) response.headers.set("request-id", requestId);
   writeLogLine({ ...arrived.log, status: response.status, tookMs: Date.now() - arrivedAtMs });
   return response;
 }
@@ -140,7 +146,8 @@ function noteDenial(call: Call | KnownCall, route: RouteEntry): (thrown: unknown
 /** The caller, by its credential. A refused one counts against the address that sent it. */
 async function known({ request, env, isolate, catalog, address, defer }: Call, route: RouteEntry): Promise<Principal> {
   try {
-    const principal = await authenticate(request, doorOf(env, isolate, catalog, defer));
+    const keyHeader = route.need === "none" ? undefined : route.keyHeader;
+    const principal = await authenticate(request, doorOf(env, isolate, catalog, defer), keyHeader);
     // Routes that ask for a lease hear of a revoked key there.
     if (principal.keyId !== null && route.rate === undefined)
       await refuseRetired(env, principal.accountId, principal.keyId);

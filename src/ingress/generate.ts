@@ -130,8 +130,13 @@ async function answerKept(
   return Response.json(wording.whole(kept.body), { headers: { ...headers, "x-causeway-cache": "hit" } });
 }
 
-/** The model asked for, also by an alias, when it is one for this route. */
-function servingModel(call: KnownCall, question: Question, bytes: number): Model {
+/**
+ * The model asked for, also by an alias, when it is one for this route.
+ *
+ * @param bytes of the document
+ * @throws Problem `model_not_found`, `model_disabled` or `unsupported_value`
+ */
+export function servingModel(call: KnownCall, question: Question, bytes: number): Model {
   const { model: name, route } = question;
   const traits = () => traitsOf(question, bytes, call.request.headers.get("x-causeway-prefer"));
   const model = switchedOn(modelOf(call, name, SCOPE_OF[route], resolved(call.catalog.aliases, name, traits)));

@@ -100,7 +100,7 @@ const schemas = {
  * Engine options that reach past the caller's own request: scheduling order, other callers' prefix cache, request ids,
  * templates run on the host, and the engine's own stream options that the gateway sets itself.
  */
-const REFUSED = [
+export const REFUSED = [
   "priority",
   "cache_salt",
   "request_id",

@@ -107,10 +107,10 @@ export function continued(question: Question, seam: Seam, from: Host, to: Host):
   const { max_tokens: _bound, max_completion_tokens: _newerBound, ...unbounded } = body;
   const bounded: JsonObject = left === null ? unbounded : { ...unbounded, max_tokens: left };
   const goingOn = question.route === "chat" ? messagesWith(body, said) : { prompt: `${body.prompt}${said}` };
-  // All that the host tells of usage is wanted: the parts' sums are the caller's. What the caller wrote in another
-  // protocol says nothing of what was answered since.
-  const rest = { ...question, original: null, wantsUsage: true, body: { ...bounded, ...goingOn } };
-  return { owed, delivered, question: rest };
+  // All that the host tells of usage is wanted: the parts' sums are the caller's. What the caller wrote in a protocol of
+  // its own knows nothing of what was said since.
+  const further = { original: null, wantsUsage: true, body: { ...bounded, ...goingOn } };
+  return { owed, delivered, question: { ...question, ...further } };
 }
 
 /**

@@ -6,6 +6,8 @@ import type { Question } from "#src/ingress/question.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
 import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
+import { completionOf, isAskedNatively, MESSAGES_PATH, messagesRequest } from "./messages.ts";
+import { MessagesStream } from "./messages-stream.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
 import { openAiRequest } from "./openai-request.ts";
@@ -51,6 +53,14 @@ export function dialectOf(
       protocol: "responses",
       stream: () => new ResponsesStream(),
       answer: chatAnswer,
+    };
+  }
+  if (isAskedNatively(host, question)) {
+    return {
+      path: MESSAGES_PATH,
+      body: messagesRequest(question, served),
+      stream: () => new MessagesStream(question.original?.model),
+      answer: completionOf,
     };
   }
   if (host.native && route !== "embeddings") {
@@ -109,6 +119,8 @@ function bodyFor({ engine }: Host, { body }: Question): JsonObject {
 }
 
 function asked(question: Question, member: "usage" | "timings"): boolean {
+  // A voice takes what it needs of them, and hides the rest.
+  if (question.wording.protocol !== "openai") return true;
   if (member === "timings") return question.body.timings_per_token === true;
   // vLLM minds the one only together with the other.
   const options = question.body.stream_options as JsonObject | undefined;

@@ -98,7 +98,13 @@ export async function askWhole(
  * @param accept the type that is asked for
  * @throws whatever `ask` throws: the host cannot be reached, or the signal ended it
  */
-export function post(ask: Ask, dialect: Dialect, trace: Trace, accept: string, signal: AbortSignal): Promise<Response> {
+export function post(
+  ask: Ask,
+  dialect: Pick<Dialect, "path" | "body">,
+  trace: Trace,
+  accept: string,
+  signal: AbortSignal,
+): Promise<Response> {
   const headers: Record<string, string> = {
     "content-type": "application/json",
     accept,

@@ -134,6 +134,16 @@ const TABLE: Record<string, Row> = {
     may: ["ai-users", "ai-admins", "key of embeddings"],
     owned: "by nobody",
   },
+  "POST /v1/messages": {
+    asks: { body: { ...CHAT, max_tokens: 9 } },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: "by nobody",
+  },
+  "POST /v1/messages/count_tokens": {
+    asks: { body: CHAT },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: "by nobody",
+  },
   "GET /v1/models": { asks: {}, may: ["ai-users", "ai-admins", "key of models"], owned: "by nobody" },
   "GET /v1/models/:parameter{.+}": {
     asks: { path: "/v1/models/org/plain" },

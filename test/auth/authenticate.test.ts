@@ -81,6 +81,105 @@ describe("the header", () => {
   });
 });
 
+describe("a header that holds the credential alone", () => {
+  const KEY = "x-api-key";
+  type Sent = readonly (readonly [name: string, value: string])[];
+  async function said(sent: Sent, keyHeader?: typeof KEY): Promise<unknown> {
+    const headers = new Headers();
+    for (const [name, value] of sent) headers.append(name, value);
+    return authenticate(new Request("http://x/", { headers }), door, keyHeader).then(
+      ({ userId }) => userId,
+      ({ code, facts }: Problem) => ({
+        code,
+        challenge: facts.headers?.["www-authenticate"],
+        retryAfterS: facts.retryAfterS,
+      }),
+    );
+  }
+
+  test.each<{ name: string; sent: (token: string) => Sent; of: Said | "known" }>([
+    { name: "a token", sent: (token) => [[KEY, token]], of: "known" },
+    { name: "a token in capitals' header", sent: (token) => [["X-Api-Key", token]], of: "known" },
+    { name: "a bearer token all the same", sent: (token) => [["authorization", `Bearer ${token}`]], of: "known" },
+    { name: "none", sent: () => [], of: NO_CREDENTIAL },
+    { name: "an empty one", sent: () => [[KEY, ""]], of: WRONG_TOKEN },
+    { name: "one with its scheme", sent: (token) => [[KEY, `Bearer ${token}`]], of: WRONG_TOKEN },
+    { name: "a comma at the end", sent: (token) => [[KEY, `${token},`]], of: WRONG_TOKEN },
+    { name: "two, joined", sent: (token) => [[KEY, `${token}, ${token}`]], of: WRONG_TOKEN },
+    {
+      name: "two headers",
+      sent: (token) => [
+        [KEY, token],
+        [KEY, token],
+      ],
+      of: WRONG_TOKEN,
+    },
+    { name: "one that is no token", sent: () => [[KEY, "hello"]], of: WRONG_TOKEN },
+    { name: "one of Anthropic's keys", sent: () => [[KEY, "sk-ant-api03-x"]], of: WRONG_TOKEN },
+    {
+      name: "the same in both headers",
+      sent: (token) => [
+        [KEY, token],
+        ["authorization", `Bearer ${token}`],
+      ],
+      of: WRONG_TOKEN,
+    },
+    {
+      name: "a good one beside a wrong one",
+      sent: (token) => [
+        [KEY, token],
+        ["authorization", "Bearer hello"],
+      ],
+      of: WRONG_TOKEN,
+    },
+    {
+      name: "a good one beside another scheme",
+      sent: (token) => [
+        [KEY, token],
+        ["authorization", "Basic eDp5"],
+      ],
+      of: WRONG_TOKEN,
+    },
+    {
+      name: "a wrong one beside a good one",
+      sent: (token) => [
+        [KEY, "hello"],
+        ["authorization", `Bearer ${token}`],
+      ],
+      of: WRONG_TOKEN,
+    },
+    {
+      name: "an empty one beside a good one",
+      sent: (token) => [
+        [KEY, ""],
+        ["authorization", `Bearer ${token}`],
+      ],
+      of: WRONG_TOKEN,
+    },
+  ])("$name", async ({ sent, of }) => {
+    expect(await said(sent(await issuer.sign()), KEY)).toEqual(of === "known" ? "basic-user" : of);
+  });
+
+  test("is none where the route does not take it there", async () => {
+    const token = await issuer.sign();
+    expect(await said([[KEY, token]])).toEqual(NO_CREDENTIAL);
+    expect(
+      await said([
+        [KEY, "hello"],
+        ["authorization", `Bearer ${token}`],
+      ]),
+    ).toBe("basic-user");
+  });
+
+  test("may be an API key", async () => {
+    const grant = { owner: "n8n", tier: "basic", scopes: [], label: "", expiresAtMs: NOW_MS + 1_000 };
+    const made = await issueApiKey(SECRET, grant, (bytes) => crypto.getRandomValues(new Uint8Array(bytes)));
+    world.kv.stored.set(made.kvKey, JSON.stringify(made.record));
+    expect(await said([[KEY, made.key]], KEY)).toBe("n8n");
+    expect(await said([[KEY, `${made.key.slice(0, -1)}!`]], KEY)).toEqual(WRONG_TOKEN);
+  });
+});
+
 test("a cookie or the query is no credential", async () => {
   const token = await issuer.sign();
   const request = new Request(`http://x/?access_token=${token}&api_key=${token}`, {

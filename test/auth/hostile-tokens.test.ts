@@ -100,6 +100,20 @@ async function wrongWith(credential: HostileCredential): Promise<string | null> 
   return response.status === 401 && isGeneric && isChallenge ? null : `${credential.name}: ${response.status} ${body}`;
 }
 
+async function wrongAsKey(name: string, token: string): Promise<string | null> {
+  const headers = { "x-api-key": token, "content-type": "application/json" };
+  const response = await exports.default.fetch("http://x/v1/messages", { method: "POST", headers, body: "{}" });
+  const { request_id: id, ...body } = (await response.json()) as Record<string, unknown>;
+  const isOwn = id === response.headers.get("request-id");
+  const isGeneric = JSON.stringify(body) === JSON.stringify(REFUSED_AS_KEY);
+  return response.status === 401 && isOwn && isGeneric ? null : `${name}: ${response.status} ${JSON.stringify(body)}`;
+}
+
+const REFUSED_AS_KEY = {
+  type: "error",
+  error: { type: "authentication_error", message: new Problem("invalid_api_key").message },
+};
+
 let generic: string | undefined;
 async function genericBody(): Promise<string> {
   generic ??= await (await exports.default.fetch("http://x/v1/models")).text();
@@ -119,6 +133,18 @@ describe.each(ALGORITHMS)("%s", (alg) => {
     for (const credential of hostile[alg]?.filter((one) => one.group === group) ?? [])
       wrong.push(await wrongWith(credential));
     expect(wrong.length).toBeGreaterThan(0);
+    expect(wrong.filter((one) => one !== null)).toEqual([]);
+  });
+
+  test("in x-api-key at /v1/messages: all 401, with one body, of the client's own shape", async () => {
+    const wrong: (string | null)[] = [];
+    for (const credential of hostile[alg] ?? []) {
+      const [[name, value] = ["", ""]] = credential.headers;
+      // How a bearer token is sent is another matter; here it is what it holds.
+      if (credential.group === "transport" || name !== "authorization" || !value.startsWith("Bearer ")) continue;
+      wrong.push(await wrongAsKey(credential.name, value.slice("Bearer ".length)));
+    }
+    expect(wrong.length).toBeGreaterThan(70);
     expect(wrong.filter((one) => one !== null)).toEqual([]);
   });
 

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import type { ResponseStreamEvent } from "openai/resources/responses/responses";
 import pg from "pg";
@@ -49,6 +50,9 @@ beforeAll(async () => {
       host("vllm", "vllm", { cost: { perHour: 3.6 } }),
       host("guarded", "vllm", { reach: { via: "access", url: door.url } }),
       { ...host("vllm", "vllm", { offers: ["responses"] }), id: "speaker" },
+      // The same machines, with the routes that they have beyond chat.
+      { ...host("llamacpp", "llamacpp", { offers: ["messages"] }), id: "llamacpp-messages" },
+      { ...host("vllm", "vllm", { offers: ["messages"] }), id: "vllm-messages" },
     ],
     models: [
       { id: "tiny", served: [{ host: "native", as: "tiny.gguf", template: "chatml" }], deadlines },
@@ -56,6 +60,8 @@ beforeAll(async () => {
       { id: "org/big:fp8", served: [{ host: "vllm", as: "org/big" }], deadlines },
       { id: "guarded", served: [{ host: "guarded", as: "org/guarded" }], deadlines },
       { id: "speaks", served: [{ host: "speaker", as: "org/big" }], storeContent: true, deadlines },
+      { id: "small-messages", served: [{ host: "llamacpp-messages", as: "small.gguf" }], deadlines },
+      { id: "big-messages", served: [{ host: "vllm-messages", as: "org/big" }], deadlines },
       {
         id: "remembered",
         served: [{ host: "vllm", as: "org/big" }],
@@ -243,6 +249,187 @@ describe("deadlines", () => {
     await expect(reading).rejects.toMatchObject({ code: "next_token_timeout" });
   });
 });
+
+describe.each([
+  {
+    model: "tiny",
+    host: "native" as const,
+    path: "/completion",
+    counts: "estimate",
+    what: "a host with only the native route, translated",
+  },
+  {
+    model: "small",
+    host: "llamacpp" as const,
+    path: "/v1/chat/completions",
+    counts: "engine",
+    what: "a llama.cpp host, translated",
+  },
+  {
+    model: "small-messages",
+    host: "llamacpp" as const,
+    path: "/v1/messages",
+    counts: "engine",
+    what: "a llama.cpp host that offers it",
+  },
+  {
+    model: "org/big:fp8",
+    host: "vllm" as const,
+    path: "/v1/chat/completions",
+    counts: "engine",
+    what: "a vLLM host, translated",
+  },
+  {
+    model: "big-messages",
+    host: "vllm" as const,
+    path: "/v1/messages",
+    counts: "engine",
+    what: "a vLLM host that offers it",
+  },
+])("Anthropic's client and $what", ({ model, host, path, counts }) => {
+  const anthropic = () =>
+    new Anthropic({ apiKey: running.stack.tokens.enterprise ?? "", baseURL: running.stack.gateway, maxRetries: 0 });
+  const askedLast = async () => {
+    const requests = (await (await fetch(`${hosts[host].url}/lab/requests`)).json()) as Record<string, unknown>[];
+    return requests.findLast(({ method }) => method === "POST");
+  };
+  const truthOf = async (id: string | null | undefined) =>
+    (await truths(hosts[host])).find(({ requestId }) => requestId === id);
+  const fault = (kind: string) =>
+    fetch(`${hosts[host].url}/lab/fault`, { method: "POST", body: JSON.stringify({ kind, afterTokens: 3, times: 1 }) });
+
+  test("messages, whole and streamed: one text, what was counted, and the host's own truth", async () => {
+    const asked = {
+      model,
+      max_tokens: 100,
+      system: "be kind",
+      messages: say("the same [[tokens=10]]"),
+      temperature: 0,
+    };
+    const { data: whole, request_id } = await anthropic().messages.create(asked).withResponse();
+    expect(await askedLast()).toMatchObject({ path });
+    const stream = anthropic().messages.stream(asked);
+    const streamed = await stream.finalMessage();
+    expect(await askedLast()).toMatchObject({ path });
+    expect(streamed.content).toEqual(whole.content);
+    expect(whole).toMatchObject({ model, stop_reason: "end_turn", usage: { output_tokens: 10 } });
+    for (const [message, id] of [
+      [whole, request_id],
+      [streamed, stream.request_id],
+    ] as const) {
+      const truth = await truthOf(id);
+      const { input_tokens, cache_read_input_tokens, output_tokens } = message.usage;
+      expect(input_tokens + (cache_read_input_tokens ?? 0)).toBe(truth?.promptTokens);
+      expect(output_tokens).toBe(truth?.completionTokens);
+      expect(await row(id ?? "")).toMatchObject({
+        route: "messages",
+        outcome: "complete",
+        prompt_tokens: truth?.promptTokens,
+        completion_tokens: 10,
+        estimated: false,
+      });
+    }
+  });
+
+  test("a bound, and a string that ends it", async () => {
+    const asked = { model, max_tokens: 5, messages: say("bounded [[tokens=50]]"), temperature: 0 };
+    const bounded = await anthropic().messages.create(asked);
+    expect(bounded).toMatchObject({ stop_reason: "max_tokens", usage: { output_tokens: 5 } });
+    const [block] = bounded.content;
+    const word = block?.type === "text" ? block.text.trim().split(/\s+/)[2] : undefined;
+    const stopped = await anthropic()
+      .messages.stream({ ...asked, stop_sequences: [word ?? ""] })
+      .finalMessage();
+    // vLLM alone says by which string an answer was ended.
+    const why = host === "vllm" ? { stop_reason: "stop_sequence", stop_sequence: word } : { stop_reason: "end_turn" };
+    expect(stopped).toMatchObject(why);
+    expect(stopped.usage.output_tokens).toBeLessThan(5);
+  });
+
+  test("an answer goes on from where the caller began it", async () => {
+    const asked = { model, max_tokens: 100, messages: say("go on [[tokens=12]]"), temperature: 0 };
+    const whole = textIn(await anthropic().messages.create(asked));
+    const begun = whole.slice(0, whole.length >> 1).trimEnd();
+    const messages = [...asked.messages, { role: "assistant" as const, content: begun }];
+    const rest = await anthropic().messages.create({ ...asked, messages });
+    expect(begun + textIn(rest)).toBe(whole);
+  });
+
+  test("tokens are counted as an answer would count them", async () => {
+    const asked = { model, system: "be kind", messages: say("count me [[tokens=3]]") };
+    const { data, response } = await anthropic().messages.countTokens(asked).withResponse();
+    expect(response.headers.get("x-causeway-count")).toBe(counts);
+    if (counts === "estimate") expect(data.input_tokens).toBeGreaterThan(10);
+    else {
+      const { usage } = await anthropic().messages.create({ ...asked, max_tokens: 9 });
+      expect(data.input_tokens).toBe(usage.input_tokens + (usage.cache_read_input_tokens ?? 0));
+    }
+    expect(await row(response.headers.get("request-id") ?? "")).toMatchObject({
+      route: "count_tokens",
+      outcome: "complete",
+      prompt_tokens: 0,
+    });
+  });
+
+  test("tools, whole and streamed", async () => {
+    if (host === "native")
+      return expect(await toolsOf().catch((thrown: unknown) => thrown)).toBeInstanceOf(Anthropic.BadRequestError);
+    const whole = await toolsOf();
+    const streamed = await anthropic().messages.stream(asked()).finalMessage();
+    expect(whole).toMatchObject({
+      content: [{ type: "tool_use", name: "weather", input: { city: "lab" } }],
+      stop_reason: "tool_use",
+    });
+    expect(streamed.content).toMatchObject([{ type: "tool_use", name: "weather", input: { city: "lab" } }]);
+    expect(streamed.stop_reason).toBe("tool_use");
+    function toolsOf() {
+      return anthropic().messages.create(asked());
+    }
+    function asked() {
+      const input_schema = { type: "object" as const, properties: { city: { type: "string" } } };
+      return {
+        model,
+        max_tokens: 50,
+        messages: say("weather"),
+        tools: [{ name: "weather", input_schema }],
+        tool_choice: { type: "any" as const },
+      };
+    }
+  });
+
+  test("leaving stops the host", async () => {
+    const stream = anthropic().messages.stream({ model, max_tokens: 3_000, messages: say("long [[tokens=3000]]") });
+    let seen = 0;
+    stream.on("text", () => ++seen === 10 && stream.abort());
+    await expect(stream.finalMessage()).rejects.toBeInstanceOf(Anthropic.APIUserAbortError);
+    const written = await row(stream.request_id ?? "");
+    const truth = await truthOf(stream.request_id);
+    expect(truth?.ended).toBe("aborted");
+    expect(written).toMatchObject({ outcome: "client_left", prompt_tokens: truth?.promptTokens });
+    expect(written.completion_tokens).toBeGreaterThanOrEqual(8);
+    expect(written.completion_tokens).toBeLessThanOrEqual(Number(truth?.completionTokens));
+  });
+
+  test.each(["cut-inside", "fin-after", "error-event", "hang-after"])(
+    "%s ends in one error that the client throws",
+    async (kind) => {
+      await fault(kind);
+      const stream = anthropic().messages.stream({
+        model,
+        max_tokens: 50,
+        messages: say(`broken by ${kind} [[tokens=20]]`),
+      });
+      const thrown = await stream.finalMessage().catch((reason: unknown) => reason);
+      expect(thrown).toBeInstanceOf(Anthropic.APIError);
+      expect(thrown).toMatchObject({ type: kind === "hang-after" ? "timeout_error" : "api_error" });
+      expect(await row(stream.request_id ?? "")).toMatchObject({ outcome: "upstream_error" });
+    },
+  );
+});
+
+function textIn({ content: [block] }: Anthropic.Message): string {
+  return block?.type === "text" ? block.text : "";
+}
 
 describe("a host that speaks Responses itself", () => {
   const asked = { model: "speaks", input: "in its own words [[tokens=7]]", temperature: 0 };

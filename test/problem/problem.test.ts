@@ -156,3 +156,36 @@ test("a stream's last event is one event with the same object, whatever the mess
   expect(text).toMatch(/^data: [^\r\n]+\n\n$/);
   expect(JSON.parse(text.slice("data: ".length))).toEqual(openAiError(problem));
 });
+
+describe("every code in Anthropic's shape, at its paths alone", () => {
+  const TYPES: Record<number, string> = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "request_too_large",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+  };
+  test.each(CODES)("$code", async ({ code, status }) => {
+    const problem = new Problem(code, { headers: { "x-own": "1" }, retryAfterS: 3 });
+    const isLoad = code !== "misconfigured" && code !== "model_disabled";
+    for (const path of ["/v1/messages", "/v1/messages/count_tokens", "/v1/messages/batches"]) {
+      const response = problemResponse(problem, path, ID);
+      expect(response.status).toBe(code === "host_busy" ? 529 : status);
+      expect([response.headers.get("x-own"), response.headers.get("retry-after")]).toEqual(["1", "3"]);
+      expect(await response.json()).toEqual({
+        type: "error",
+        error: { type: isLoad ? TYPES[status] : "api_error", message: problem.message },
+        request_id: ID,
+      });
+    }
+    expect(await problemResponse(problem, "/v1/messagesx", ID).json()).toEqual(openAiError(problem));
+  });
+});

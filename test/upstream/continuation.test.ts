@@ -155,3 +155,8 @@ describe("what the next host is asked", () => {
     expect(ask({}, seamAt("a b", 2), VLLM, VLLM, "completions").question.body.max_tokens).toBe(14);
   });
 });
+
+test("what the caller wrote in a protocol of its own is not asked again", () => {
+  const asked = { ...question("chat", { messages: [HI] }), original: { messages: [HI] } };
+  expect(continued(asked, seamAt("a", 1), VLLM, VLLM).question.original).toBeNull();
+});

@@ -3,10 +3,12 @@ import { dimensionsOf, embed, embedding, encoded } from "../embed.ts";
 import type { Exchange } from "../exchange.ts";
 import { BadField, flag, type Json, text } from "../fields.ts";
 import type { Machine } from "../machine.ts";
-import { chatPrompt, rawPrompts } from "../prompts.ts";
+import { rawPrompts } from "../prompts.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
+import { chatPrompt } from "./chat-prompt.ts";
 import { ContextExceeded, errorBody, LLAMACPP_HEADERS, refuse } from "./errors.ts";
+import { countMessages, messages } from "./messages.ts";
 import { chat, completions, modelName, native } from "./requests.ts";
 import { llamacppMetrics, modelList, props, slots } from "./status.ts";
 
@@ -25,6 +27,8 @@ export const LLAMACPP_ROUTES: Readonly<Record<string, Route>> = {
   "/v1/chat/completions": { method: "POST", run: chat },
   "/v1/completions": { method: "POST", run: completions },
   "/v1/embeddings": { method: "POST", run: openAiEmbeddings },
+  "/v1/messages": { method: "POST", run: messages },
+  "/v1/messages/count_tokens": { method: "POST", run: countMessages },
   "/v1/models": json(modelList),
   "/v1/health": health,
   "/models": json(modelList),
@@ -44,7 +48,8 @@ export const LLAMACPP_ROUTES: Readonly<Record<string, Route>> = {
   "/detokenize": { method: "POST", run: detokenizeRoute },
   "/apply-template": {
     method: "POST",
-    run: (_machine, { res, body }) => replyJson(res, 200, { prompt: chatPrompt(body) }, LLAMACPP_HEADERS),
+    run: ({ options }, { res, body }) =>
+      replyJson(res, 200, { prompt: chatPrompt(body, options.trimsContent ?? false) }, LLAMACPP_HEADERS),
   },
 };
 
@@ -53,6 +58,7 @@ export const LLAMACPP_INFERENCE: ReadonlySet<string> = new Set([
   "/v1/chat/completions",
   "/v1/completions",
   "/v1/embeddings",
+  "/v1/messages",
   "/completion",
   "/completions",
   "/embedding",

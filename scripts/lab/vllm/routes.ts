@@ -6,14 +6,16 @@ import { type Exchange, samplingShift, usageWish } from "../exchange.ts";
 import { BadField, flag, text } from "../fields.ts";
 import { generate } from "../generate.ts";
 import type { Machine } from "../machine.ts";
-import { chatPrompt, rawPrompts } from "../prompts.ts";
+import { rawPrompts } from "../prompts.ts";
 import { forcedCall, jsonAnswer } from "../scripts.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
+import { chatPrompt } from "./chat-prompt.ts";
 import { chatShape } from "./chat-shape.ts";
 import { completionShape } from "./completion-shape.ts";
 import { errorBody, OVERLOADED, refuse, refuseField, VLLM_HEADERS } from "./errors.ts";
 import { readLimits, readN } from "./limits.ts";
+import { countMessages, messages } from "./messages.ts";
 import { vllmMetrics } from "./metrics.ts";
 import { modelList } from "./models.ts";
 import { chatBodyOf } from "./responses-request.ts";
@@ -31,6 +33,14 @@ export const VLLM_ROUTES: Readonly<Record<string, { readonly method: "GET" | "PO
   "/v1/completions": { method: "POST", run: completions },
   "/v1/responses": { method: "POST", run: responses },
   "/v1/embeddings": { method: "POST", run: embeddings },
+  "/v1/messages": {
+    method: "POST",
+    run: (machine, exchange) => knowsModel(machine, exchange) && messages(machine, exchange),
+  },
+  "/v1/messages/count_tokens": {
+    method: "POST",
+    run: (machine, exchange) => knowsModel(machine, exchange) && countMessages(machine, exchange),
+  },
   "/v1/models": { method: "GET", run: (machine, { res }) => replyJson(res, 200, modelList(machine), VLLM_HEADERS) },
   "/health": { method: "GET", run: (_machine, { res }) => reply(res, 200, { server: "uvicorn" }, "") },
   "/ping": { method: "GET", run: (_machine, { res }) => reply(res, 200, { server: "uvicorn" }, "") },
@@ -54,12 +64,13 @@ export const VLLM_INFERENCE: ReadonlySet<string> = new Set([
   "/v1/completions",
   "/v1/responses",
   "/v1/embeddings",
+  "/v1/messages",
 ]);
 
 function chat(machine: Machine, exchange: Exchange): void {
   const { body, res } = exchange;
   if (!knowsModel(machine, exchange)) return;
-  const prompt = chatPrompt(body);
+  const prompt = chatPrompt(body, machine.options.trimsContent ?? false);
   const call = forcedCall(body);
   const usage = usageWish(body, true);
   const n = readN(body);
@@ -177,7 +188,8 @@ function embeddings(machine: Machine, exchange: Exchange): void {
 function tokenizeRoute(machine: Machine, exchange: Exchange): void {
   const { body, res } = exchange;
   if (!knowsModel(machine, exchange)) return;
-  const prompt = body.messages === undefined ? text(body, "prompt", "") : chatPrompt(body);
+  const trims = machine.options.trimsContent ?? false;
+  const prompt = body.messages === undefined ? text(body, "prompt", "") : chatPrompt(body, trims);
   if (body.messages === undefined && body.prompt === undefined) throw new BadField("prompt", "Field required", true);
   const tokens = machine.tokenIds.encode(prompt);
   const { contextTokens } = machine.options;
