@@ -2,7 +2,7 @@
 // one host is continued to the same text by any other host of equal weights. No I/O, no clock, no chance.
 import { fold, spread } from "./hash.ts";
 import { lastUserText, openAnswerAt } from "./template.ts";
-import { countTokens, tokenize } from "./tokens.ts";
+import { tokenize } from "./tokens.ts";
 import { WORD_NUMBERS, WORDS } from "./vocabulary.ts";
 
 /** Sampling moves the choice by a fixed shift below this bound; 0 is greedy. Small, so that own words are recognised. */
@@ -93,8 +93,7 @@ class Scripted implements Answer {
   readonly #voice: Voice;
 
   constructor(script: string, said: number, total: number | null, voice: Voice) {
-    const left = total === null ? Number.POSITIVE_INFINITY : total - countTokens(script.slice(0, said));
-    this.#tokens = tokenize(script.slice(said)).slice(0, Math.max(0, left)).values();
+    this.#tokens = tokensFrom(tokenize(script).slice(0, total ?? undefined), said).values();
     this.#voice = voice;
   }
 
@@ -106,6 +105,16 @@ class Scripted implements Answer {
   further(): string {
     return this.next() ?? this.#voice.choose();
   }
+}
+
+/** What is left of a text's tokens once so many UTF-16 units are said; the rest of one that was cut comes first. */
+function tokensFrom(tokens: readonly string[], said: number): string[] {
+  let at = 0;
+  return tokens.flatMap((token) => {
+    const rest = token.slice(Math.max(0, said - at));
+    at += token.length;
+    return rest === "" ? [] : [rest];
+  });
 }
 
 interface Said {

@@ -9,9 +9,14 @@ import { replyJson } from "./whole-reply.ts";
 
 /** Answers one /lab/* request. */
 export function control(machine: Machine, res: ServerResponse, method: string, path: string, body: Json): void {
-  const { faults, truth, journal, pace, scheduler } = machine;
+  const { faults, strikes, truth, journal, pace, scheduler, open } = machine;
   const paceNow = (): unknown => ({ ...pace, maxQueued: pace.maxQueued ?? null });
-  const load = (): unknown => ({ running: scheduler.running, waiting: scheduler.waiting, most: scheduler.most });
+  const load = (): unknown => ({
+    running: scheduler.running,
+    waiting: scheduler.waiting,
+    most: scheduler.most,
+    open: open.size,
+  });
   const routes: Readonly<Record<string, Readonly<Record<string, () => unknown>>>> = {
     "/lab/fault": {
       GET: () => faults.list(),
@@ -33,12 +38,19 @@ export function control(machine: Machine, res: ServerResponse, method: string, p
         return paceNow();
       },
     },
-    // `most` is what ran and waited at once since the last DELETE: a caller that keeps to the slots never exceeds them.
+    // `open` counts connections with a question on them, whatever becomes of it. `most` is what ran and waited at once since the last DELETE: a caller that keeps to the slots never exceeds them.
     "/lab/load": {
       GET: load,
       DELETE: () => {
         scheduler.forgetMost();
         return load();
+      },
+    },
+    "/lab/strikes": {
+      GET: () => strikes.list(),
+      DELETE: () => {
+        strikes.clear();
+        return [];
       },
     },
     "/lab/truth": {

@@ -1,10 +1,22 @@
 // One answer's event stream on the wire, and the faults that strike in its midst. It knows bytes and how many tokens an
 // event carries; what an event says is the dialect's.
 import type { ServerResponse } from "node:http";
+import type { Writable } from "node:stream";
+import { gzipped } from "./compressed.ts";
 import { watchDeparture } from "./departure.ts";
+import { Drip, perByte, perLineBreak } from "./drip.ts";
 import type { Fault } from "./faults.ts";
+import { resetOf } from "./reset.ts";
 
 const GARBAGE = 'data: {"id":"lab-garbage","object":"chat.comp\n\n';
+const DONE = "data: [DONE]\n\n";
+/** The first half of an emoji in UTF-8, for events that have no long character of their own. */
+const HALF_CHARACTER = Buffer.from([0xf0, 0x9f]);
+/** The first byte of a character of more than one (RFC 3629). */
+const LONG_CHARACTER = 0xc0;
+
+/** How a stream is over: connection cut, connection reset, ended as if all were said, or left hanging. */
+type Over = "cut" | "reset" | "ended" | "hung";
 
 export interface StreamHooks {
   /** What the engine sends when it breaks down in the midst of a stream; "" if it says nothing. */
@@ -21,6 +33,8 @@ export class EventStream {
   readonly #hooks: StreamHooks;
   readonly #fault: Fault | null;
   readonly #drip: Drip | null;
+  /** Where the bytes go: the answer itself, or what compresses them on their way there. */
+  readonly #sink: Writable;
   #pending = "";
   #pendingTokens = 0;
   /** Tokens that made no event of their own: their text is held back, and the next event carries them. */
@@ -38,7 +52,8 @@ export class EventStream {
     this.#headers = headers;
     this.#hooks = hooks;
     this.#fault = fault;
-    this.#drip = fault?.kind === "slow-drip" ? new Drip(res, fault.ms, (tokens) => hooks.handed(tokens)) : null;
+    this.#sink = fault?.kind === "compressed" ? gzipped(res) : res;
+    this.#drip = dripOf(res, fault, (tokens) => hooks.handed(tokens));
     watchDeparture(
       res,
       () => {
@@ -51,7 +66,8 @@ export class EventStream {
   /** Sends status and headers, before any event. */
   open(): void {
     if (this.#res.headersSent) return;
-    this.#res.writeHead(200, this.#headers);
+    const encoding = this.#sink === this.#res ? {} : { "content-encoding": "gzip" };
+    this.#res.writeHead(200, { ...this.#headers, ...encoding });
     this.#res.flushHeaders();
   }
 
@@ -83,18 +99,19 @@ export class EventStream {
     if (this.#callerLeft || this.#res.destroyed) return;
     this.#lastTokens = tokens;
     this.#unconfirmed += tokens;
-    this.#res.write(text, (refused) => {
+    this.#sink.write(text, (refused) => {
       if (!refused) this.#unconfirmed -= tokens;
     });
     this.#hooks.handed(tokens);
   }
 
-  /** Ends the stream cleanly; `done` is called when the last byte was handed over. */
-  finish(done: () => void): void {
+  /** Ends the stream with its last events; `done` is called when the last byte was handed over. */
+  finish(ending: string, done: () => void): void {
     if (this.#struck) return;
+    this.push(this.#endingStruck(ending), 0);
     this.flush();
     const end = (): void => {
-      this.#res.end();
+      this.#sink.end();
       done();
     };
     if (this.#drip) this.#drip.whenDry(end);
@@ -105,6 +122,11 @@ export class EventStream {
   abandon(): void {
     this.#hooks.handed(-this.#unconfirmed);
     this.#drip?.stop();
+  }
+
+  #endingStruck(ending: string): string {
+    if (this.#fault?.kind === "fin-before-done") return ending.replace(DONE, "");
+    return this.#fault?.kind === "double-done" ? ending.replace(DONE, DONE + DONE) : ending;
   }
 
   /** Lets the fault do its harm; true when the stream is over by it. */
@@ -120,82 +142,51 @@ export class EventStream {
         return false;
       case "error-event":
         this.#pending += this.#hooks.errorEvent;
-        return this.#over(null, false);
+        return this.#over(null, "ended");
       case "hang-after":
-        return this.#over(null, null);
+        return this.#over(null, "hung");
       case "cut-after":
-        return this.#over(null, true);
+        return this.#over(null, "cut");
+      case "rst-after":
+        return this.#over(null, "reset");
       case "cut-inside":
-        return this.#over(half, true);
+        return this.#over(half, "cut");
       case "fin-inside":
-        return this.#over(half, false);
+        return this.#over(half, "ended");
+      case "half-character":
+        return this.#over(tornInCharacter(event), "ended");
       case "fin-after":
-        return this.#over(null, false);
+        return this.#over(null, "ended");
       default:
         return false;
     }
   }
 
-  /** The last bytes, then: cut the connection (true), end it cleanly (false), or leave it hanging (null). */
-  #over(last: Buffer | null, cut: boolean | null): true {
+  #over(last: Buffer | null, how: Over): true {
     this.flush();
     this.open();
     this.#struck = true;
-    if (cut === true) {
-      // Only once the bytes before the cut are out: a cut must not eat events that were counted as handed over.
-      if (last !== null) this.#res.write(last);
-      this.#res.socket?.write("", () => this.#res.destroy());
-    } else {
-      if (last !== null) this.#res.write(last);
-      if (cut === false) this.#res.end();
-    }
-    this.#hooks.struck(cut === null);
+    if (last !== null) this.#res.write(last);
+    const { socket } = this.#res;
+    // Only once the bytes before a cut are out: it must not eat events that were counted as handed over.
+    if (how === "cut") socket?.write("", () => this.#res.destroy());
+    if (how === "reset") socket?.write("", () => resetOf(socket));
+    if (how === "ended") this.#res.end();
+    this.#hooks.struck(how === "hung");
     return true;
   }
 }
 
-/** Writes one byte at a time. */
-class Drip {
-  readonly #res: ServerResponse;
-  readonly #handed: (tokens: number) => void;
-  readonly #timer: NodeJS.Timeout;
-  readonly #parts: { readonly bytes: Buffer; readonly tokens: number }[] = [];
-  #at = 0;
-  #dry: (() => void) | undefined;
+function dripOf(res: ServerResponse, fault: Fault | null, handed: (tokens: number) => void): Drip | null {
+  if (fault?.kind === "slow-drip") return new Drip(res, fault.ms, perByte, handed);
+  return fault?.kind === "crlf-split" ? new Drip(res, fault.ms, perLineBreak, handed) : null;
+}
 
-  constructor(res: ServerResponse, ms: number, handed: (tokens: number) => void) {
-    this.#res = res;
-    this.#handed = handed;
-    this.#timer = setInterval(() => this.#drop(), Math.max(1, ms));
-  }
-
-  add(text: string, tokens: number): void {
-    this.#parts.push({ bytes: Buffer.from(text), tokens });
-  }
-
-  whenDry(dry: () => void): void {
-    this.#dry = dry;
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  #drop(): void {
-    const part = this.#parts[0];
-    if (part === undefined) {
-      if (this.#dry === undefined) return;
-      this.stop();
-      this.#dry();
-      return;
-    }
-    this.#res.write(part.bytes.subarray(this.#at, this.#at + 1));
-    this.#at += 1;
-    if (this.#at < part.bytes.length) return;
-    this.#at = 0;
-    this.#parts.shift();
-    this.#handed(part.tokens);
-  }
+/** An event that ends in the midst of a character. */
+function tornInCharacter(event: string): Buffer {
+  const bytes = Buffer.from(event);
+  const at = bytes.findIndex((byte: number) => byte >= LONG_CHARACTER);
+  return at >= 0 ? bytes.subarray(0, at + 1) : Buffer.concat([bytes.subarray(0, bytes.length >> 1), HALF_CHARACTER]);
 }
 
 /** The event with a member of many bytes added, so that it is valid and far too big. */

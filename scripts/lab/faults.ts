@@ -1,5 +1,26 @@
 // The faults a host can be told to have, and which request each one strikes. Deciding only; striking is done where the
-// bytes are (request-fault.ts, event-stream.ts, whole-reply.ts).
+// bytes are (request-fault.ts, event-stream.ts, whole-reply.ts). N below is `afterTokens`.
+//
+// Instead of an answer:
+//   refuse, 500, 503-loading, hang-before-headers, html-502, rate-limited, redirect
+// A stream that is not heard to its end:
+//   hang-after       N token events, then silence on an open connection
+//   cut-after        N token events, then the connection is closed in the midst of the body (FIN, no last chunk)
+//   rst-after        the same by reset (RST)
+//   cut-inside       half of an event more, then as cut-after
+//   fin-after        N token events, then the body ends as if all were said
+//   fin-inside       half of an event more, then the same
+//   half-character   the same, the half event ending in the midst of a UTF-8 character
+//   error-event      N token events, then the engine's own words for its breakdown
+// A stream that is whole, and hard to read:
+//   garbage          an event that is no JSON after N tokens; the answer goes on
+//   giant-event      the event after N tokens has `bytes` more
+//   slow-drip        from N tokens on one byte every `ms`
+//   crlf-split       lines end with CR LF, and between CR and LF are `ms`
+//   fin-before-done  all is said, but [DONE]
+//   double-done      [DONE] twice
+//   compressed       gzip, which nobody asked for
+// The health route alone: stall-health. Usage that is missing is no fault but a host's habit: `forceNoUsage`.
 import { BadField, count, flag, type Json, text } from "./fields.ts";
 
 /** request: instead of an answer. stream: in the midst of one. health: only the health route. */
@@ -27,6 +48,12 @@ export const FAULT_KINDS = {
   "cut-inside": { stage: "stream", aliases: ["cut-inside-event", "half-event"] },
   "fin-after": { stage: "stream", aliases: ["fin", "end-after"] },
   "fin-inside": { stage: "stream", aliases: ["fin-inside-event", "end-inside"] },
+  "rst-after": { stage: "stream", aliases: ["rst"] },
+  "half-character": { stage: "stream", aliases: ["half-utf8"] },
+  "crlf-split": { stage: "stream", aliases: ["crlf"], afterTokens: 0 },
+  "fin-before-done": { stage: "stream", aliases: ["no-done"], afterTokens: 0 },
+  "double-done": { stage: "stream", aliases: ["two-dones"], afterTokens: 0 },
+  compressed: { stage: "stream", aliases: ["gzip"], afterTokens: 0 },
   "slow-drip": { stage: "stream", aliases: ["drip", "slow"], afterTokens: 0 },
   garbage: { stage: "stream", aliases: ["garbage-event"] },
   "giant-event": { stage: "stream", aliases: ["giant"] },

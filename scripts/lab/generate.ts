@@ -155,8 +155,7 @@ class Job implements Work, RunningJob {
   #finish(): void {
     const reason: Ended = this.#choices.some(({ generation }) => generation.finish === "length") ? "length" : "stop";
     if (this.#events) {
-      this.#events.push(this.#shape.ending(this.#facts), 0);
-      this.#events.finish(() => this.#end(reason));
+      this.#events.finish(this.#shape.ending(this.#facts), () => this.#end(reason));
       return;
     }
     const { res, fault } = this.#exchange;

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { control } from "./control.ts";
 import { type Dialect, dialectOf } from "./dialect.ts";
 import type { Exchange } from "./exchange.ts";
-import { isRequestFault } from "./faults.ts";
+import { type Fault, isRequestFault } from "./faults.ts";
 import { isJson, type Json } from "./fields.ts";
 import { closed, KEEP_ALIVE_MS, listen } from "./listen.ts";
 import { buildMachine, type Machine } from "./machine.ts";
@@ -64,14 +64,25 @@ async function serve(machine: Machine, dialect: Dialect, req: IncomingMessage, r
   const inference = method === "POST" && dialect.inference.has(path) && dialect.routes[path] !== undefined;
   const model = typeof body?.model === "string" ? body.model : undefined;
   const fault = inference ? machine.faults.take(model) : machine.faults.onProbe(path.endsWith("/health"));
+  const header = req.headers["x-request-id"];
+  const requestId = typeof header === "string" && header !== "" ? header : randomBytes(16).toString("hex");
+  if (inference) watch(machine, res, fault, requestId);
   if (fault !== null && (isRequestFault(fault) || !inference)) {
     strike(res, fault, dialect.faultBodies);
     return;
   }
-  const header = req.headers["x-request-id"];
-  const requestId = typeof header === "string" && header !== "" ? header : randomBytes(16).toString("hex");
   const exchange: Exchange = { req, res, method, path, query, body: body ?? {}, requestId, fault };
   route(machine, dialect, exchange, body === null);
+}
+
+/** Keeps a question's connection in mind until it is over, and which fault strikes it. */
+function watch(machine: Machine, res: ServerResponse, fault: Fault | null, requestId: string): void {
+  const strike = fault === null ? null : machine.strikes.note(requestId, fault.kind, machine.now());
+  machine.open.add(res);
+  res.once("close", () => {
+    machine.open.delete(res);
+    if (strike !== null) strike.closedAtMs = machine.now();
+  });
 }
 
 function route(machine: Machine, dialect: Dialect, exchange: Exchange, badJson: boolean): void {

@@ -1,4 +1,5 @@
 // Everything one host owns while it runs, handed to its routes. Made once per host; holds no sockets.
+import type { ServerResponse } from "node:http";
 import { Faults } from "./faults.ts";
 import { Journal } from "./journal.ts";
 import { Meters } from "./meters.ts";
@@ -6,6 +7,7 @@ import type { LabHostOptions } from "./options.ts";
 import type { Pace } from "./pace.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { Scheduler } from "./scheduler.ts";
+import { Strikes } from "./strikes.ts";
 import { TokenIds } from "./tokens.ts";
 import { Truth } from "./truth.ts";
 
@@ -15,6 +17,9 @@ export interface Machine {
   readonly scheduler: Scheduler;
   readonly truth: Truth;
   readonly faults: Faults;
+  readonly strikes: Strikes;
+  /** Questions whose connection is not over yet, also those that a fault leaves hanging. */
+  readonly open: Set<ServerResponse>;
   readonly journal: Journal;
   readonly meters: Meters;
   readonly prefixCache: PrefixCache;
@@ -50,6 +55,8 @@ export function buildMachine(options: LabHostOptions, now: () => number): Machin
     scheduler: new Scheduler(pace, now),
     truth: new Truth(),
     faults: new Faults(),
+    strikes: new Strikes(),
+    open: new Set(),
     journal: new Journal(),
     meters: new Meters(),
     prefixCache: new PrefixCache(),

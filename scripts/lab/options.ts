@@ -26,6 +26,8 @@ export interface LabHostOptions {
   readonly weights?: string | undefined;
   /** vLLM only: `prompt_token_ids` / `token_ids` members (null) in chat chunks, as builds from 0.10.2 on write them. */
   readonly tokenIdMembers?: boolean | undefined;
+  /** Its models' chat template trims every content; a vLLM then continues an answer without the white space at its end. */
+  readonly trimsContent?: boolean | undefined;
   readonly embeddingDimensions?: number | undefined;
 }
 
@@ -72,6 +74,7 @@ export function parseHostOptions(value: unknown): LabHostOptions {
     forceNoUsage: optional("forceNoUsage", isFlag, "true or false"),
     weights: optional("weights", isText, "a string"),
     tokenIdMembers: optional("tokenIdMembers", isFlag, "true or false"),
+    trimsContent: optional("trimsContent", isFlag, "true or false"),
     embeddingDimensions: optional("embeddingDimensions", isCount, "a whole number > 0"),
   };
 }

@@ -1,24 +1,16 @@
 // From a request body to the strings the model sees: chat messages, raw prompts, token ids. Shared by both engines.
 import { BadField, flag, isJson, type Json } from "./fields.ts";
-import { type Message, render } from "./template.ts";
+import type { Message } from "./template.ts";
 import type { TokenIds } from "./tokens.ts";
 
-/**
- * The one prompt of a chat body (`messages`, `tools`, `continue_final_message`, `add_generation_prompt`).
- * @throws BadField
- */
-export function chatPrompt(body: Json): string {
-  const messages = readMessages(body);
-  const continueFinal = flag(body, "continue_final_message");
-  const generationPrompt = body.add_generation_prompt === undefined ? true : flag(body, "add_generation_prompt");
-  if (continueFinal && generationPrompt && body.add_generation_prompt !== undefined)
-    throw new BadField(
-      "continue_final_message",
-      "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
-    );
-  const { tools } = body;
-  const listed = Array.isArray(tools) && tools.length > 0 ? JSON.stringify(tools) : undefined;
-  return render(messages, { continueFinal, generationPrompt, tools: listed });
+/** `add_generation_prompt`, which both engines take for true where it is absent. @throws BadField */
+export function wantsGenerationPrompt(body: Json): boolean {
+  return body.add_generation_prompt === undefined || flag(body, "add_generation_prompt");
+}
+
+/** The tools of a chat body as the template writes them. */
+export function toolsOf({ tools }: Json): string | undefined {
+  return Array.isArray(tools) && tools.length > 0 ? JSON.stringify(tools) : undefined;
 }
 
 /**
@@ -51,7 +43,8 @@ function onePrompt(value: unknown, field: string, ids: TokenIds): string {
   throw new BadField(field, "Input should be a valid string or a list of token ids");
 }
 
-function readMessages(body: Json): Message[] {
+/** The messages of a chat body; content parts are joined. @throws BadField */
+export function readMessages(body: Json): Message[] {
   const { messages } = body;
   if (messages === undefined || messages === null) throw new BadField("messages", "Field required", true);
   if (!Array.isArray(messages)) throw new BadField("messages", "Input should be a valid list");

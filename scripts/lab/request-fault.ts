@@ -1,6 +1,7 @@
 // The faults that stand in the place of an answer: what a caller gets instead of the engine. Sends bytes, decides nothing.
 import type { ServerResponse } from "node:http";
 import type { Fault } from "./faults.ts";
+import { resetOf } from "./reset.ts";
 import { type Headers, reply } from "./whole-reply.ts";
 
 /** What a tunnel shows for an origin it cannot reach (shape of Cloudflare's 502 page). */
@@ -24,8 +25,7 @@ export interface FaultBodies {
 export function strike(res: ServerResponse, fault: Fault, bodies: FaultBodies): void {
   switch (fault.kind) {
     case "refuse":
-      if (res.socket && "resetAndDestroy" in res.socket) res.socket.resetAndDestroy();
-      else res.destroy();
+      if (res.socket !== null) resetOf(res.socket);
       return;
     case "500":
       reply(res, 500, bodies.headers, bodies.internal);

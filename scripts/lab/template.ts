@@ -15,6 +15,8 @@ export interface Rendering {
   readonly continueFinal: boolean;
   /** End with an open, empty assistant message (`add_generation_prompt`). */
   readonly generationPrompt: boolean;
+  /** The template trims the white space around every content, as those of the Llama 3 family do. */
+  readonly trims?: boolean;
   /** Tool definitions as JSON; they cost prompt tokens as with real templates. */
   readonly tools?: string | undefined;
 }
@@ -24,7 +26,7 @@ export function render(messages: readonly Message[], how: Rendering): string {
   let prompt = how.tools === undefined ? "" : `<|tools|>\n${how.tools}${END}`;
   messages.forEach(({ role, text }, index) => {
     const open = how.continueFinal && index === messages.length - 1;
-    prompt += `<|${role}|>\n${text}${open ? "" : END}`;
+    prompt += `<|${role}|>\n${how.trims === true ? text.trim() : text}${open ? "" : END}`;
   });
   return how.generationPrompt && !how.continueFinal ? prompt + ASSISTANT : prompt;
 }

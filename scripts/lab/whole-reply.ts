@@ -1,7 +1,9 @@
 // A reply that is one body (JSON, metrics, an error page), and what the stream faults mean for it.
 import type { ServerResponse } from "node:http";
+import { gzipSync } from "node:zlib";
 import { padded } from "./event-stream.ts";
 import type { Fault } from "./faults.ts";
+import { resetOf } from "./reset.ts";
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -30,12 +32,14 @@ export function replyStruck(res: ServerResponse, headers: Headers, body: string,
       return true;
     case "cut-after":
     case "cut-inside":
+    case "rst-after":
       res.writeHead(200, { ...headers, "content-length": String(bytes.length) });
       res.write(half);
-      res.socket?.write("", () => res.destroy());
+      res.socket?.write("", () => (fault.kind === "rst-after" && res.socket ? resetOf(res.socket) : res.destroy()));
       return true;
     case "fin-after":
     case "fin-inside":
+    case "half-character":
       res.writeHead(200, headers);
       res.end(half);
       return true;
@@ -48,6 +52,12 @@ export function replyStruck(res: ServerResponse, headers: Headers, body: string,
     case "giant-event":
       reply(res, 200, headers, padded(body, fault.bytes));
       return false;
+    case "compressed": {
+      const packed = gzipSync(bytes);
+      res.writeHead(200, { ...headers, "content-encoding": "gzip", "content-length": String(packed.length) });
+      res.end(packed);
+      return false;
+    }
     case "slow-drip":
       drip(res, headers, bytes, fault.ms);
       return false;

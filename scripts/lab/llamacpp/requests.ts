@@ -4,10 +4,11 @@ import { count, flag, type Json, text, texts } from "../fields.ts";
 import { generate } from "../generate.ts";
 import type { Limits } from "../generation.ts";
 import type { Machine } from "../machine.ts";
-import { chatPrompt, mixedPrompts, rawPrompts } from "../prompts.ts";
+import { mixedPrompts, rawPrompts } from "../prompts.ts";
 import { forcedCall, jsonAnswer } from "../scripts.ts";
 import type { Ask, Shape } from "../shape.ts";
 import { countTokens } from "../tokens.ts";
+import { chatPrompt } from "./chat-prompt.ts";
 import { chatShape, completionShape, type V1ShapeOptions } from "./chat-shape.ts";
 import { ContextExceeded, refuse } from "./errors.ts";
 import { nativeShape } from "./native-shape.ts";
@@ -18,7 +19,8 @@ export function chat(machine: Machine, exchange: Exchange): void {
   const call = forcedCall(body);
   const options = v1Options(machine, exchange, call);
   const script = call?.arguments ?? jsonAnswer(body) ?? undefined;
-  run(machine, exchange, { id: options.id, prompts: [chatPrompt(body)], script }, () => chatShape(options));
+  const prompts = [chatPrompt(body, machine.options.trimsContent ?? false)];
+  run(machine, exchange, { id: options.id, prompts, script }, () => chatShape(options));
 }
 
 /** POST /v1/completions. @throws BadField, ContextExceeded */

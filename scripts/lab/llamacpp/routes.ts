@@ -3,9 +3,10 @@ import { dimensionsOf, embed, embedding, encoded } from "../embed.ts";
 import type { Exchange } from "../exchange.ts";
 import { BadField, flag, type Json, text } from "../fields.ts";
 import type { Machine } from "../machine.ts";
-import { chatPrompt, rawPrompts } from "../prompts.ts";
+import { rawPrompts } from "../prompts.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
+import { chatPrompt } from "./chat-prompt.ts";
 import { ContextExceeded, errorBody, LLAMACPP_HEADERS, refuse } from "./errors.ts";
 import { chat, completions, modelName, native } from "./requests.ts";
 import { llamacppMetrics, modelList, props, slots } from "./status.ts";
@@ -44,7 +45,8 @@ export const LLAMACPP_ROUTES: Readonly<Record<string, Route>> = {
   "/detokenize": { method: "POST", run: detokenizeRoute },
   "/apply-template": {
     method: "POST",
-    run: (_machine, { res, body }) => replyJson(res, 200, { prompt: chatPrompt(body) }, LLAMACPP_HEADERS),
+    run: ({ options }, { res, body }) =>
+      replyJson(res, 200, { prompt: chatPrompt(body, options.trimsContent ?? false) }, LLAMACPP_HEADERS),
   },
 };
 

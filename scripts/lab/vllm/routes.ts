@@ -6,10 +6,11 @@ import { type Exchange, samplingShift, usageWish } from "../exchange.ts";
 import { BadField, flag, text } from "../fields.ts";
 import { generate } from "../generate.ts";
 import type { Machine } from "../machine.ts";
-import { chatPrompt, rawPrompts } from "../prompts.ts";
+import { rawPrompts } from "../prompts.ts";
 import { forcedCall, jsonAnswer } from "../scripts.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
+import { chatPrompt } from "./chat-prompt.ts";
 import { chatShape } from "./chat-shape.ts";
 import { completionShape } from "./completion-shape.ts";
 import { errorBody, OVERLOADED, refuse, refuseField, VLLM_HEADERS } from "./errors.ts";
@@ -55,7 +56,7 @@ export const VLLM_INFERENCE: ReadonlySet<string> = new Set([
 function chat(machine: Machine, exchange: Exchange): void {
   const { body, res } = exchange;
   if (!knowsModel(machine, exchange)) return;
-  const prompt = chatPrompt(body);
+  const prompt = chatPrompt(body, machine.options.trimsContent ?? false);
   const call = forcedCall(body);
   const usage = usageWish(body, true);
   const n = readN(body);
@@ -143,7 +144,8 @@ function embeddings(machine: Machine, exchange: Exchange): void {
 function tokenizeRoute(machine: Machine, exchange: Exchange): void {
   const { body, res } = exchange;
   if (!knowsModel(machine, exchange)) return;
-  const prompt = body.messages === undefined ? text(body, "prompt", "") : chatPrompt(body);
+  const trims = machine.options.trimsContent ?? false;
+  const prompt = body.messages === undefined ? text(body, "prompt", "") : chatPrompt(body, trims);
   if (body.messages === undefined && body.prompt === undefined) throw new BadField("prompt", "Field required", true);
   const tokens = machine.tokenIds.encode(prompt);
   const { contextTokens } = machine.options;

@@ -151,3 +151,22 @@ export function askRaw(host: LabHost, path: string, body: unknown, leaveAfterMs?
     req.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }
+
+/** A request to its end, its body as it came: undecoded, read by read. */
+export function piecesOf(
+  host: LabHost,
+  path: string,
+  body: unknown,
+  headers: Record<string, string>,
+): Promise<{ readonly encoding: string | undefined; readonly writes: Buffer[] }> {
+  return new Promise((resolve, reject) => {
+    const req = request(host.url + path, { method: "POST", agent: false, headers }, (res) => {
+      const writes: Buffer[] = [];
+      res.on("data", (part: Buffer) => writes.push(part));
+      res.on("end", () => resolve({ encoding: res.headers["content-encoding"], writes }));
+      res.on("error", reject);
+    });
+    req.on("error", reject);
+    req.end(JSON.stringify(body));
+  });
+}

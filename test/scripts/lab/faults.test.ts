@@ -1,8 +1,10 @@
 // Each scripted fault, as a caller's socket sees it, and what the truth says of it afterwards.
 
+import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { FAULT_KINDS } from "#scripts/lab/faults.ts";
-import { ask, askRaw, chatBody, eventsOf, hostFor, truthOf, until } from "./asking.ts";
+import type { Strike } from "#scripts/lab/strikes.ts";
+import { ask, askRaw, chatBody, chunksOf, eventsOf, hostFor, piecesOf, truthOf, until } from "./asking.ts";
 
 const CHAT = "/v1/chat/completions";
 const stream = chatBody("hi [[tokens=8]]", { stream: true });
@@ -75,6 +77,8 @@ describe("in the midst of a stream", () => {
     ["cut-inside", 2, "ECONNRESET", true],
     ["fin-after", 2, "clean", false],
     ["fin-inside", 2, "clean", true],
+    ["rst-after", 2, "ECONNRESET", false],
+    ["half-character", 2, "clean", true],
   ])("%s %d: whole token events, then %s", async (kind, afterTokens, ended, torn) => {
     const host = await hostFor();
     await ask(host, "/lab/fault", { kind, afterTokens, times: 1 });
@@ -152,6 +156,60 @@ describe("in the midst of a stream", () => {
     expect((await truthOf(host))[1]).toMatchObject({ completionTokens: 1, ended: "stop" });
   });
 
+  test("half a character is the last that is heard, of the text's own or else of one that is put there", async () => {
+    const host = await hostFor();
+    for (const content of ["[[echo]] ab 東京", "[[echo]] ab cd"]) {
+      await ask(host, "/lab/fault", { kind: "half-character", afterTokens: 1, times: 1 });
+      const { bytes } = await askRaw(host, CHAT, chatBody(content, { stream: true }));
+      expect(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes)).toThrow(TypeError);
+      expect(eventsOf(bytes.toString("latin1"))).toHaveLength(2);
+    }
+  });
+
+  test("CR LF: a write ends between the two, and nothing else differs", async () => {
+    const host = await hostFor();
+    const same = { headers: { "x-request-id": "same" } };
+    const body = chatBody("hi [[tokens=3]]", { stream: true });
+    const plain = await ask(host, CHAT, body, same);
+    await ask(host, "/lab/fault", { kind: "crlf-split", ms: 3, times: 1 });
+    const { writes } = await piecesOf(host, CHAT, body, same.headers);
+    const text = Buffer.concat(writes).toString();
+    const ageless = (wire: string): string => wire.replace(/"created":\d+/g, "");
+    expect(ageless(text.replaceAll("\r\n", "\n"))).toBe(ageless(plain.text));
+    expect(text.split("\r\n")).toHaveLength(plain.text.split("\n").length);
+    expect(writes.filter((write) => write.toString().endsWith("\r")).length).toBeGreaterThan(3);
+    expect((await truthOf(host))[1]).toMatchObject({ completionTokens: 3, ended: "stop" });
+  });
+
+  test.each([
+    ["fin-before-done", 0],
+    ["double-done", 2],
+  ])("%s: all is said, with [DONE] %d times", async (kind, dones) => {
+    for (const engine of ["vllm", "llamacpp"] as const) {
+      const host = await hostFor({ engine });
+      await ask(host, "/lab/fault", { kind, times: 1 });
+      const { text } = await ask(host, CHAT, { ...stream, stream_options: { include_usage: true } });
+      expect(eventsOf(text).filter((data) => data === "[DONE]")).toHaveLength(dones);
+      expect(chunksOf(text).at(-1)?.usage.completion_tokens).toBe(8);
+      expect(await truthOf(host)).toMatchObject([{ completionTokens: 8, ended: "stop" }]);
+    }
+  });
+
+  test("compressed: gzip, event by event, streamed and whole", async () => {
+    const host = await hostFor({ tokensPerSecond: 50 });
+    const same = { headers: { "x-request-id": "same" } };
+    for (const body of [stream, whole]) {
+      const plain = await ask(host, CHAT, body, same);
+      await ask(host, "/lab/fault", { kind: "gzip", times: 1 });
+      const { writes, encoding } = await piecesOf(host, CHAT, body, same.headers);
+      const ageless = (wire: string): string => wire.replace(/"created":\d+/g, "");
+      expect(encoding).toBe("gzip");
+      expect(ageless(gunzipSync(Buffer.concat(writes)).toString())).toBe(ageless(plain.text));
+      expect(writes.length).toBeGreaterThanOrEqual(body === stream ? 8 : 1);
+    }
+    expect((await truthOf(host)).at(-1)).toMatchObject({ completionTokens: 8, ended: "stop" });
+  });
+
   test("leaving a slow drip counts only the events that were whole", async () => {
     const host = await hostFor();
     await ask(host, "/lab/fault", { kind: "slow-drip", ms: 20, times: 1 });
@@ -169,6 +227,8 @@ describe("in a whole reply", () => {
     ["cut-inside", "ECONNRESET", "fault"],
     ["cut-after", "ECONNRESET", "fault"],
     ["fin-inside", "clean", "fault"],
+    ["rst-after", "ECONNRESET", "fault"],
+    ["half-character", "clean", "fault"],
     ["garbage", "clean", "fault"],
   ])("%s leaves half a body", async (kind, ended, truth) => {
     const host = await hostFor();
@@ -207,6 +267,26 @@ describe("the fault list", () => {
     await ask(host, "/lab/fault", { kind: "500", times: 1 });
     await ask(host, "/lab/fault", { kind: "429", times: 1 });
     expect([(await ask(host, CHAT, whole)).status, (await ask(host, CHAT, whole)).status]).toEqual([500, 429]);
+  });
+
+  test("which request was struck, and until when its connection lasted, is kept; so are connections that hang", async () => {
+    const host = await hostFor();
+    const strikes = async () => (await ask<Strike[]>(host, "/lab/strikes")).json;
+    const open = async () => (await ask<{ open: number }>(host, "/lab/load")).json.open;
+    await ask(host, "/lab/fault", { kind: "hang", times: 1 });
+    const leaving = new AbortController();
+    const init = { headers: { "x-request-id": "hung" }, signal: leaving.signal };
+    const hanging = expect(ask(host, CHAT, stream, init)).rejects.toThrow();
+    await until(open, (count) => count === 1);
+    expect(await strikes()).toMatchObject([{ requestId: "hung", kind: "hang-before-headers", closedAtMs: null }]);
+    leaving.abort();
+    await hanging;
+    await until(open, (count) => count === 0);
+    expect((await strikes())[0]?.closedAtMs).toBeGreaterThan(0);
+    await ask(host, CHAT, stream);
+    expect(await strikes()).toHaveLength(1);
+    await ask(host, "/lab/strikes", undefined, { method: "DELETE" });
+    expect(await strikes()).toEqual([]);
   });
 
   test.each([{ kind: "cut", afterTokens: -1 }, { kind: "cut", times: 0 }, { kind: 7 }, "[", "{"])(

@@ -78,10 +78,10 @@ describe("the line", () => {
     const host = await hostFor({ slots: 1, tokensPerSecond: 400 });
     const load = async (init?: RequestInit): Promise<unknown> => (await fetch(`${host.url}/lab/load`, init)).json();
     const three = [1, 2, 3].map(() => ask(host, CHAT, chatBody("[[tokens=40]]", { stream: true })));
-    await until(load, (now) => JSON.stringify(now) === JSON.stringify({ running: 1, waiting: 2, most: 3 }));
+    await until(load, (now) => JSON.stringify(now) === JSON.stringify({ running: 1, waiting: 2, most: 3, open: 3 }));
     await Promise.all(three);
-    expect(await load()).toEqual({ running: 0, waiting: 0, most: 3 });
-    expect(await load({ method: "DELETE" })).toEqual({ running: 0, waiting: 0, most: 0 });
+    expect(await load()).toEqual({ running: 0, waiting: 0, most: 3, open: 0 });
+    expect(await load({ method: "DELETE" })).toEqual({ running: 0, waiting: 0, most: 0, open: 0 });
   });
 
   test.each([
