@@ -54,6 +54,8 @@ export default defineConfig({
           })),
         ],
         test: {
+          // How many ways to cut recorded answers into chunks (test/app/chunkings.test.ts); `npm run chaos` asks for more.
+          provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 600) },
           name: "worker",
           include: ["test/*/**/*.test.ts"],
           exclude: ["test/flow/**", "test/scripts/**"],
