@@ -44,7 +44,6 @@ function withCrowd({ name, hosts, models, play }: Scenario): Part<Played> {
       crowd = new Crowd(name, stage.gateway, stage.keys);
       return play(stage, crowd);
     },
-    progress: (startedAtMs, nowMs) =>
-      progressLine(name, startedAtMs, nowMs, crowd?.seen ?? [], crowd?.inFlight ?? 0),
+    progress: (startedAtMs, nowMs) => progressLine(name, startedAtMs, nowMs, crowd?.seen ?? [], crowd?.inFlight ?? 0),
   };
 }
