@@ -45,6 +45,7 @@ export async function playRounds<T extends Told>(
   run: Run,
 ): Promise<Report<T>[]> {
   const { seed, stateDir, print, signal } = run;
+  if (rounds.flat().length === 0) return [];
   const over = new AbortController();
   const surroundings = { stateDir, print, chance: seeded(seed), signal: AbortSignal.any([signal, over.signal]) };
   const open = await openStage(rounds.flat(), surroundings);

@@ -5,25 +5,25 @@
 import { spawn } from "node:child_process";
 import { inRepository } from "#scripts/stack/repository.ts";
 import { must } from "../finding.ts";
-import type { Part, Told } from "../play.ts";
+import type { Report, Run } from "../play.ts";
+import { progressOf } from "../progress-line.ts";
 import type { ChunkingsScale } from "./scale.ts";
 
-export function chunkings({ chunkings: count }: ChunkingsScale): Part<Told> {
-  return {
-    name: "chunkings",
-    hosts: [],
-    models: [],
-    async play({ signal }) {
-      const { code, output } = await tests(count, signal);
-      const differences =
-        code === 0 ? "0" : (/^.*(?:Error|expected).*$/m.exec(output)?.[0].trim() ?? `exit code ${code}`);
-      return {
-        setting: `${count} chunkings, 1 B to 64 KiB, of recorded answers of both engines`,
-        findings: [must("events and usage that differ", "0", differences, code === 0)],
-      };
-    },
-    progress: (startedAtMs, nowMs) => `${String(Math.round((nowMs - startedAtMs) / 1_000)).padStart(5)} s  chunkings`,
-  };
+export async function chunkings(
+  { chunkings: count }: ChunkingsScale,
+  { print, progressEveryMs, signal }: Pick<Run, "print" | "progressEveryMs" | "signal">,
+): Promise<Report> {
+  const startedAtMs = Date.now();
+  const showing = setInterval(() => print(progressOf("chunkings", startedAtMs, "under way")), progressEveryMs);
+  try {
+    const { code, output } = await tests(count, signal);
+    const wrong = /^.*(?:Error|expected).*$/m.exec(output)?.[0].trim() ?? `exit code ${code}`;
+    const findings = [must("events and usage that differ", "0", code === 0 ? "0" : wrong, code === 0)];
+    const setting = `${count} chunkings, 1 B to 64 KiB, of recorded answers of both engines`;
+    return { name: "chunkings", played: { setting, findings } };
+  } finally {
+    clearInterval(showing);
+  }
 }
 
 function tests(count: number, signal: AbortSignal): Promise<{ code: number | null; output: string }> {

@@ -9,6 +9,7 @@ import { arrive, even } from "../arrivals.ts";
 import { rowsOf } from "../ledger.ts";
 import { alike } from "../plan.ts";
 import type { Part, Told } from "../play.ts";
+import { progressOf } from "../progress-line.ts";
 import type { Stage } from "../stage.ts";
 import { judgeDeaths } from "./judge-deaths.ts";
 import { arm, disarm, type Fault, strikesOf } from "./lab-host.ts";
@@ -90,7 +91,7 @@ export function deaths({ questions, perSecond }: DeathsScale): Part<Told> {
       return { setting: settingOf(questions, perSecond), findings };
     },
     progress: (startedAtMs, nowMs) =>
-      `${String(Math.round((nowMs - startedAtMs) / 1_000)).padStart(5)} s  deaths    ${asked} asked  ${witnessed.length} over`,
+      progressOf("deaths", startedAtMs, `${asked} asked  ${witnessed.length} over`, nowMs),
   };
 }
 

@@ -8,6 +8,7 @@ import { type Finding, fact, must, mustOnTime, percent } from "../finding.ts";
 import { strain } from "../machine.ts";
 import { growth, type Weighing, weigh } from "../memory.ts";
 import type { Part, Told } from "../play.ts";
+import { progressOf } from "../progress-line.ts";
 import { talk } from "../question.ts";
 import type { Stage } from "../stage.ts";
 import { quantile } from "../statistics.ts";
@@ -54,8 +55,7 @@ export function held(runs: readonly HeldScale[]): Part<Told> {
         .join(", then ");
       return { setting, findings };
     },
-    progress: (startedAtMs, nowMs) =>
-      `${String(Math.round((nowMs - startedAtMs) / 1_000)).padStart(5)} s  held      ${state}`,
+    progress: (startedAtMs, nowMs) => progressOf("held", startedAtMs, `${state}`, nowMs),
   };
 }
 
@@ -97,7 +97,7 @@ async function one(
       signal,
     ).finally(() => clearInterval(told));
     await all;
-    const plateau = scale.weighings.filter(({ atMs }) => atMs > sinceMs + RAMP_MS && atMs < sinceMs + forMs);
+    const plateau = scale.weighings.filter(({ atMs }) => atMs > sinceMs + RAMP_MS && atMs < sinceMs + RAMP_MS + forMs);
     return judgeHeld({
       streams,
       answers,

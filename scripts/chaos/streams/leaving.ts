@@ -7,6 +7,7 @@ import { arrive, even } from "../arrivals.ts";
 import { rowsOf } from "../ledger.ts";
 import type { HostPlan } from "../plan.ts";
 import type { Part, Told } from "../play.ts";
+import { progressOf } from "../progress-line.ts";
 import { talk } from "../question.ts";
 import type { Stage } from "../stage.ts";
 import { type Abandoned, abandon, type Leaving } from "./abandon.ts";
@@ -86,8 +87,7 @@ export function leaving({ callers, perSecond }: LeavingScale): Part<Told> {
       await Promise.all(urls.map(disarm));
       return { setting: `${callers} callers at ${perSecond}/s, a fifth of them each: ${WAYS.join(", ")}`, findings };
     },
-    progress: (startedAtMs, nowMs) =>
-      `${String(Math.round((nowMs - startedAtMs) / 1_000)).padStart(5)} s  leaving   ${asked} asked  ${left.length} left`,
+    progress: (startedAtMs, nowMs) => progressOf("leaving", startedAtMs, `${asked} asked  ${left.length} left`, nowMs),
   };
 }
 

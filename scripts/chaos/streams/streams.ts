@@ -9,7 +9,7 @@ import { startFirehose } from "./firehose.ts";
 import { held } from "./held.ts";
 import { leaving } from "./leaving.ts";
 import { readers } from "./readers.ts";
-import type { StreamScenario, StreamsScale } from "./scale.ts";
+import type { StagedScenario, StreamScenario, StreamsScale } from "./scale.ts";
 
 export type Options = Omit<Run, "progressEveryMs"> & {
   readonly scale: StreamsScale;
@@ -17,18 +17,20 @@ export type Options = Omit<Run, "progressEveryMs"> & {
 };
 
 /** Plays the scenarios to their end. @throws what `playRounds` throws */
-export async function streams({ scale, only, ...run }: Options): Promise<Report[]> {
-  const firehose = await startFirehose(scale.readers.answerBytes);
+export async function streams({ scale, only, ...rest }: Options): Promise<Report[]> {
+  const run = { ...rest, progressEveryMs: scale.progressEveryMs };
+  const firehose = await startFirehose();
   try {
-    const parts: Record<StreamScenario, Part<Told>> = {
+    const parts: Record<StagedScenario, Part<Told>> = {
       deaths: deaths(scale.deaths),
       leaving: leaving(scale.leaving),
       held: held(scale.held),
       readers: readers(scale.readers, firehose),
-      chunkings: chunkings(scale.chunkings),
     };
     const rounds = scale.rounds.map((names) => names.filter((name) => only.includes(name)).map((name) => parts[name]));
-    return await playRounds(rounds, { ...run, progressEveryMs: scale.progressEveryMs });
+    const reports = await playRounds(rounds, run);
+    // No stage is needed for these, and they need the machine for themselves.
+    return only.includes("chunkings") ? [...reports, await chunkings(scale.chunkings, run)] : reports;
   } finally {
     await firehose.stop();
   }
