@@ -5,7 +5,6 @@
  * Deaths are spread, so that neither a breaker opens (half of ten calls in 30 s) nor the budget for failover is spent (a
  * fifth of a model's questions): both are right, and not what is asked here.
  */
-import { arrive, even } from "../arrivals.ts";
 import { rowsOf } from "../ledger.ts";
 import { alike } from "../plan.ts";
 import type { Part, Told } from "../play.ts";
@@ -19,8 +18,7 @@ import { type Asked, type Witnessed, witness } from "./witness.ts";
 const TWINS = "chaos/twins";
 const HOSTS = 12;
 const PACE = { slots: 64, ttftMs: 200, tokensPerSecond: 60 };
-const BETWEEN_TOKENS_MS = 1_500;
-const DEADLINES = { firstToken: 4_000, betweenTokens: BETWEEN_TOKENS_MS, total: 60_000 };
+const TOTAL_MS = 60_000;
 
 const BEFORE = ["refuse", "500", "503-loading", "hang-before-headers", "html-502", "rate-limited", "redirect"] as const;
 const WITHIN = [
@@ -48,11 +46,12 @@ const LATEST_TOKEN = 12;
 /** Per byte: an event takes about a tenth of a second. */
 const DRIP_MS = 1;
 
-export function deaths({ questions, perSecond }: DeathsScale): Part<Told> {
+export function deaths({ questions, atOnce, firstTokenMs, betweenTokensMs }: DeathsScale): Part<Told> {
   const hosts = alike(HOSTS, "deaths", PACE).map((host, at) =>
     at % 4 === 3 ? { ...host, engine: "llamacpp" as const } : host,
   );
-  const listed = { deadlines: DEADLINES, affinity: false };
+  const deadlines = { firstToken: firstTokenMs, betweenTokens: betweenTokensMs, total: TOTAL_MS };
+  const listed = { deadlines, affinity: false };
   const witnessed: Witnessed[] = [];
   let asked = 0;
   const aloneAt = (at: number): string => `chaos/alone-${at}`;
@@ -68,7 +67,7 @@ export function deaths({ questions, perSecond }: DeathsScale): Part<Told> {
       const urls = hosts.map(({ id }) => stage.hosts[id] ?? "");
       const workflow = "chaos-deaths";
       const kinds = kindsInTurn(chance);
-      const one = async ({ caller }: { caller: number }): Promise<void> => {
+      const one = async (caller: number): Promise<void> => {
         const at = Math.floor(chance() * HOSTS);
         const model = chance() < ALONE ? aloneAt(at) : TWINS;
         const question = questionOf(asked, model, chance);
@@ -76,7 +75,13 @@ export function deaths({ questions, perSecond }: DeathsScale): Part<Told> {
         if (chance() < STRUCK) await arm(urls[at] ?? "", faultOf(kinds(), model, chance));
         witnessed.push(await witness(stage.gateway, stage.keys[caller] ?? "", workflow, question));
       };
-      await arrive(even(questions, perSecond, stage.keys.length), one, signal);
+      const lane = async (caller: number): Promise<void> => {
+        while (asked < questions) {
+          signal.throwIfAborted();
+          await one(caller % stage.keys.length);
+        }
+      };
+      await Promise.all(Array.from({ length: atOnce }, (_, caller) => lane(caller)));
       await Promise.all(urls.map(disarm));
       const strikes = await strikesOf(urls);
       const findings = judgeDeaths({
@@ -85,18 +90,18 @@ export function deaths({ questions, perSecond }: DeathsScale): Part<Told> {
         twins: TWINS,
         deadly: DEADLY,
         ttftMs: PACE.ttftMs,
-        betweenTokensMs: BETWEEN_TOKENS_MS,
+        betweenTokensMs,
         rows: await rowsOf(stage.database, workflow, witnessed.length, signal),
       });
-      return { setting: settingOf(questions, perSecond), findings };
+      return { setting: settingOf(questions, atOnce), findings };
     },
     progress: (startedAtMs, nowMs) =>
       progressOf("deaths", startedAtMs, `${asked} asked  ${witnessed.length} over`, nowMs),
   };
 }
 
-function settingOf(questions: number, perSecond: number): string {
-  return `${HOSTS} hosts (a quarter llama.cpp) of one model and each of one of its own, ${questions} streams at ${perSecond}/s, ${STRUCK * 100} % struck; ${PACE.ttftMs} ms to the first token, ${PACE.tokensPerSecond} tokens/s`;
+function settingOf(questions: number, atOnce: number): string {
+  return `${HOSTS} hosts (a quarter llama.cpp) of one model and each of one of its own, ${questions} streams, ${atOnce} at once, ${STRUCK * 100} % struck; ${PACE.ttftMs} ms to the first token, ${PACE.tokensPerSecond} tokens/s`;
 }
 
 /** All kinds in turn, each round in another order. */

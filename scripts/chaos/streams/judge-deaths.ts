@@ -66,7 +66,7 @@ export function judgeDeaths(deaths: Deaths): Finding[] {
     fact("  of one host alone, died: whole, error, refused", endsText(alone.filter(({ deaths }) => deaths > 0))),
     must("with twins: failed streams (one death)", "0", text(failed), failed.length === 0),
     fact("  with more than one death: whole, error, refused", endsText(ofTwins.filter(({ deaths }) => deaths > 1))),
-    must("whole answers that differ from the unbroken one", "0", text(differing), differing.length === 0),
+    must("whole answers that differ from the unbroken one", "0", differencesText(differing), differing.length === 0),
     fact("gap at the seam, p50", milliseconds(quantile(gaps, 0.5))),
     mustOnTime(
       "gap at the seam, p99",
@@ -98,6 +98,16 @@ function endsText(cases: readonly Case[]): string {
 function kindsText(strikes: readonly Strike[]): string {
   const byKind = [...Map.groupBy(strikes, ({ kind }) => kind)].sort(([a], [b]) => (a < b ? -1 : 1));
   return byKind.map(([kind, those]) => `${those.length} ${kind}`).join(", ");
+}
+
+function differencesText(cases: readonly Case[]): string {
+  const shown = cases.slice(0, SHOWN).map(({ one }) => {
+    const { content, maxTokens, stop } = one.asked;
+    const asked = JSON.stringify({ content, maxTokens, stop });
+    const seams = one.raw?.comments.filter((comment) => comment !== "").join(", ");
+    return `${asked} (${seams}) expected ${JSON.stringify(expectedText(one.asked))}, heard ${JSON.stringify(one.client.text)}`;
+  });
+  return cases.length === 0 ? "0" : `${text(cases)}: ${shown.join("; ")}`;
 }
 
 /** How many, and the first of them: number, what struck it, and what was heard. */

@@ -9,7 +9,11 @@ export type StreamScenario = (typeof STREAM_SCENARIOS)[number];
 export type DeathsScale = {
   /** Questions, of which about a third die at their host (deaths.ts). */
   readonly questions: number;
-  readonly perSecond: number;
+  /** Closed loop: a slow machine is asked less, since it is not load that is tested. */
+  readonly atOnce: number;
+  /** The models' deadlines: a busy machine may be late without being dead. */
+  readonly firstTokenMs: number;
+  readonly betweenTokensMs: number;
 };
 export type LeavingScale = { readonly callers: number; readonly perSecond: number };
 export type HeldScale = { readonly streams: number; readonly eventsPerSecond: number; readonly forMs: number };
@@ -33,7 +37,7 @@ const ANSWER_BYTES = 10 * 1_024 * 1_024;
 
 export const FULL: StreamsScale = {
   // 5,000 deaths of a third of the questions.
-  deaths: { questions: 15_500, perSecond: 30 },
+  deaths: { questions: 15_500, atOnce: 24, firstTokenMs: 4_000, betweenTokensMs: 2_000 },
   leaving: { callers: 1_000, perSecond: 15 },
   held: [
     { streams: 1_000, eventsPerSecond: 4, forMs: 3 * MINUTE_MS },
@@ -46,7 +50,7 @@ export const FULL: StreamsScale = {
 };
 
 export const SHORT: StreamsScale = {
-  deaths: { questions: 1_500, perSecond: 25 },
+  deaths: { questions: 1_500, atOnce: 24, firstTokenMs: 4_000, betweenTokensMs: 2_000 },
   leaving: { callers: 200, perSecond: 12 },
   held: [{ streams: 400, eventsPerSecond: 4, forMs: 40_000 }],
   readers: { readers: 60, answerBytes: ANSWER_BYTES, forMs: 20_000 },
@@ -57,7 +61,7 @@ export const SHORT: StreamsScale = {
 
 /** For the tests, which judge no figure of speed or memory; they cut answers into chunks in a file of their own. */
 export const BRIEF: StreamsScale = {
-  deaths: { questions: 300, perSecond: 15 },
+  deaths: { questions: 300, atOnce: 16, firstTokenMs: 8_000, betweenTokensMs: 5_000 },
   leaving: { callers: 60, perSecond: 4 },
   held: [{ streams: 60, eventsPerSecond: 4, forMs: 8_000 }],
   readers: { readers: 6, answerBytes: ANSWER_BYTES, forMs: 15_000 },
