@@ -5,7 +5,7 @@ import type { Seen } from "./caller.ts";
 const RECENT_MS = 5_000;
 
 /** A scenario's line, whatever its state is made of. */
-export function progressOf(name: string, startedAtMs: number, state: string, nowMs = Date.now()): string {
+export function progressOf(name: string, startedAtMs: number, nowMs: number, state: string): string {
   return `${String(Math.round((nowMs - startedAtMs) / 1_000)).padStart(5)} s  ${name.padEnd(9)} ${state}`;
 }
 

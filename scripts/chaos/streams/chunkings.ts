@@ -14,7 +14,10 @@ export async function chunkings(
   { print, progressEveryMs, signal }: Pick<Run, "print" | "progressEveryMs" | "signal">,
 ): Promise<Report> {
   const startedAtMs = Date.now();
-  const showing = setInterval(() => print(progressOf("chunkings", startedAtMs, "under way")), progressEveryMs);
+  const showing = setInterval(
+    () => print(progressOf("chunkings", startedAtMs, Date.now(), "under way")),
+    progressEveryMs,
+  );
   try {
     const { code, output } = await tests(count, signal);
     const wrong = /^.*(?:Error|expected).*$/m.exec(output)?.[0].trim() ?? `exit code ${code}`;

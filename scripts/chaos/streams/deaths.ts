@@ -96,7 +96,7 @@ export function deaths({ questions, atOnce, firstTokenMs, betweenTokensMs }: Dea
       return { setting: settingOf(questions, atOnce), findings };
     },
     progress: (startedAtMs, nowMs) =>
-      progressOf("deaths", startedAtMs, `${asked} asked  ${witnessed.length} over`, nowMs),
+      progressOf("deaths", startedAtMs, nowMs, `${asked} asked  ${witnessed.length} over`),
   };
 }
 

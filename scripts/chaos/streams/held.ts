@@ -4,24 +4,20 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { arrive, even } from "../arrivals.ts";
-import { type Finding, fact, must, mustOnTime, percent } from "../finding.ts";
+import type { Finding } from "../finding.ts";
 import { strain } from "../machine.ts";
-import { growth, type Weighing, weigh } from "../memory.ts";
+import { medianOf, weigh } from "../memory.ts";
 import type { Part, Told } from "../play.ts";
 import { progressOf } from "../progress-line.ts";
 import { talk } from "../question.ts";
 import type { Stage } from "../stage.ts";
-import { quantile } from "../statistics.ts";
 import { expectedText } from "./expected.ts";
 import { type Held, hold } from "./held-stream.ts";
+import { judgeHeld } from "./judge-held.ts";
 import type { HeldScale } from "./scale.ts";
 
 const HOST = { id: "held-host", machine: "held", slots: 5_000, ttftMs: 100, tokensPerSecond: 20 };
 const modelOf = (at: number): string => `chaos/held-${at}`;
-/** The issue's number. */
-const MOST_BYTES = 250_000;
-/** Heaps breathe; what leaks grows with every event. */
-const MOST_GROWTH = 0.1;
 /** All have begun within this time. */
 const RAMP_MS = 10_000;
 const WARM_UP = { streams: 50, perSecond: 25, tokens: 20 };
@@ -42,10 +38,10 @@ export function held(runs: readonly HeldScale[]): Part<Told> {
     async play(stage) {
       const findings: Finding[] = [];
       for (const [at, run] of runs.entries()) {
-        const told = (line: string): void => {
+        const tell = (line: string): void => {
           state = line;
         };
-        findings.push(...(await one(stage, modelOf(at), run, told)));
+        findings.push(...(await holdAll(stage, modelOf(at), run, tell)));
       }
       const setting = runs
         .map(
@@ -55,11 +51,12 @@ export function held(runs: readonly HeldScale[]): Part<Told> {
         .join(", then ");
       return { setting, findings };
     },
-    progress: (startedAtMs, nowMs) => progressOf("held", startedAtMs, `${state}`, nowMs),
+    progress: (startedAtMs, nowMs) => progressOf("held", startedAtMs, nowMs, state),
   };
 }
 
-async function one(
+/** One run: so many streams, weighed before they begin and while all of them flow. */
+async function holdAll(
   stage: Stage,
   model: string,
   { streams, eventsPerSecond, forMs }: HeldScale,
@@ -77,26 +74,20 @@ async function one(
   const strainOf = strain();
   try {
     await sleep(REST_MS, undefined, { signal });
-    const before = quantile(bytesOf(scale.weighings), 0.5);
+    const before = medianOf(scale.weighings);
     const tokens = Math.ceil((eventsPerSecond * (forMs + RAMP_MS)) / 1_000);
     const answers: Held[] = [];
     let begun = 0;
-    const told = setInterval(
-      () => tell(`${streams - answers.length} of ${streams} streams, ${begun} have begun`),
-      1_000,
-    );
+    const stay = async ({ caller }: { caller: number }): Promise<void> => {
+      const answer = await ask(caller, tokens, () => {
+        begun += 1;
+        tell(`${begun} of ${streams} have begun`);
+      });
+      answers.push(answer);
+      tell(`${answers.length} of ${streams} are over`);
+    };
     const sinceMs = Date.now();
-    const all = arrive(
-      even(streams, (streams * 1_000) / RAMP_MS, keys.length),
-      async ({ caller }) =>
-        answers.push(
-          await ask(caller, tokens, () => {
-            begun += 1;
-          }),
-        ),
-      signal,
-    ).finally(() => clearInterval(told));
-    await all;
+    await arrive(even(streams, (streams * 1_000) / RAMP_MS, keys.length), stay, signal);
     const plateau = scale.weighings.filter(({ atMs }) => atMs > sinceMs + RAMP_MS && atMs < sinceMs + RAMP_MS + forMs);
     return judgeHeld({
       streams,
@@ -110,49 +101,4 @@ async function one(
   } finally {
     scale.stop();
   }
-}
-
-export type HeldFacts = {
-  readonly streams: number;
-  readonly answers: readonly Held[];
-  readonly expected: string;
-  readonly tokens: number;
-  /** Of the Worker's runtime before the first stream; null where the system does not tell. */
-  readonly before: number | null;
-  /** While all streams flow. */
-  readonly plateau: readonly Weighing[];
-  readonly late: number;
-};
-
-/** Pure. */
-export function judgeHeld({ streams, answers, expected, tokens, before, plateau, late }: HeldFacts): Finding[] {
-  const broken = answers.filter(({ isWhole }) => !isWhole).length;
-  const lost = answers.reduce((sum, { events }) => sum + Math.abs(tokens - events), 0);
-  const different = answers.filter(({ text }) => text !== expected).length;
-  const after = quantile(bytesOf(plateau), 0.5);
-  const each = before === null || after === null ? null : (after - before) / streams;
-  const grown = growth(plateau);
-  return [
-    fact(`${streams} streams: events`, streams * tokens),
-    must("  streams that did not come to their end", "0", broken, broken === 0),
-    must("  events lost or doubled", "0", lost, lost === 0),
-    must("  texts that differ", "0", different, different === 0),
-    mustOnTime(
-      "  memory of each",
-      `<= ${MOST_BYTES / 1_000} kB`,
-      each === null ? "not known here" : `${(each / 1_000).toFixed(1)} kB`,
-      each !== null && each <= MOST_BYTES,
-    ),
-    mustOnTime(
-      "  growth while they flow",
-      `<= ${percent(MOST_GROWTH)}`,
-      percent(grown),
-      grown !== null && grown <= MOST_GROWTH,
-    ),
-    fact("  how late this machine ran us, p99", `${late.toFixed(0)} ms`),
-  ];
-}
-
-function bytesOf(weighings: readonly Weighing[]): number[] {
-  return weighings.map(({ bytes }) => bytes);
 }

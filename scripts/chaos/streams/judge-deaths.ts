@@ -6,7 +6,7 @@ import type { Strike } from "./lab-host.ts";
 import { longestGapMs, type Verdict, verdictOf } from "./verdict.ts";
 import type { Witnessed } from "./witness.ts";
 
-/** The number: a gap is at most so many of the twin's times to its first token. */
+/** A gap is at most so many of the twin's times to its first token. */
 const MOST_GAP = 1.5;
 /** Kept of what went wrong: enough to play it again. */
 const SHOWN = 5;

@@ -8,7 +8,7 @@ import type { Generation, Strike } from "./lab-host.ts";
 export const WAYS = ["flowing", "silent", "mute", "line", "moving"] as const;
 export type Way = (typeof WAYS)[number];
 
-/** The issue's numbers; a heartbeat is `HEARTBEAT_MS` in src/upstream/heartbeat.ts. */
+/** What a caller's leaving may take; a heartbeat is `HEARTBEAT_MS` in src/upstream/heartbeat.ts. */
 const FLOWING_WITHIN_MS = 300;
 const HEARTBEAT_MS = 2_000;
 

@@ -87,7 +87,7 @@ export function leaving({ callers, perSecond }: LeavingScale): Part<Told> {
       await Promise.all(urls.map(disarm));
       return { setting: `${callers} callers at ${perSecond}/s, a fifth of them each: ${WAYS.join(", ")}`, findings };
     },
-    progress: (startedAtMs, nowMs) => progressOf("leaving", startedAtMs, `${asked} asked  ${left.length} left`, nowMs),
+    progress: (startedAtMs, nowMs) => progressOf("leaving", startedAtMs, nowMs, `${asked} asked  ${left.length} left`),
   };
 }
 

@@ -3,22 +3,18 @@
  * What lies between the processes lies in the system's socket buffers, some megabytes on each way.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Finding, fact, must, mustOnTime } from "../finding.ts";
-import { type Weighing, weigh } from "../memory.ts";
+import { medianOf, weigh } from "../memory.ts";
 import type { Part, Told } from "../play.ts";
 import { progressOf } from "../progress-line.ts";
 import { talk } from "../question.ts";
-import { quantile } from "../statistics.ts";
-import type { Firehose, Taken } from "./firehose.ts";
+import { sum } from "../statistics.ts";
+import type { Firehose } from "./firehose.ts";
+import { judgeReaders, LONG_BYTES, megabytes } from "./judge-readers.ts";
 import type { ReadersScale } from "./scale.ts";
 import { readSlowly } from "./slow-reader.ts";
 
-/** More than the sockets between the processes hold: whoever reads this slowly must slow its host. */
-const LONG_BYTES = 200 * 1_024 * 1_024;
 const MODEL = "chaos/readers";
 const BYTES_PER_SECOND = 1_024;
-/** The issue's number. */
-const MOST_BYTES = 64 * 1_024;
 const REST_MS = 4_000;
 const LAST = 5;
 const QUICK_AT_ONCE = 10;
@@ -54,12 +50,13 @@ export function readers({ readers: count, answerBytes, forMs }: ReadersScale, fi
       const reading: ReturnType<typeof open>[] = [];
       try {
         await sleep(REST_MS, undefined, { signal });
-        const before = quantile(bytesOf(scale.weighings), 0.5);
+        const before = medianOf(scale.weighings);
         const since = firehose.taken.length;
         for (let at = 0; at < count; at++) reading.push(open(at, at === 0 ? bodyOf(LONG_BYTES) : body));
+        const said = (): number => sum(firehose.taken.slice(since).map(({ bytes }) => bytes));
         for (const endMs = Date.now() + forMs; Date.now() < endMs; await sleep(1_000, undefined, { signal }))
-          state = `${reading.filter((one) => one.isOpen()).length} read, their host has said ${megabytes(sum(firehose.taken.slice(since).map(({ bytes }) => bytes)))}`;
-        const after = quantile(bytesOf(scale.weighings.slice(-LAST)), 0.5);
+          state = `${reading.filter((one) => one.isOpen()).length} read, their host has said ${megabytes(said())}`;
+        const after = medianOf(scale.weighings.slice(-LAST));
         const findings = judgeReaders({
           taken: firehose.taken.slice(since),
           read: reading.map((one) => one.readBytes()),
@@ -76,7 +73,7 @@ export function readers({ readers: count, answerBytes, forMs }: ReadersScale, fi
         for (const one of reading) one.close();
       }
     },
-    progress: (startedAtMs, nowMs) => progressOf("readers", startedAtMs, `${state}`, nowMs),
+    progress: (startedAtMs, nowMs) => progressOf("readers", startedAtMs, nowMs, state),
   };
 }
 
@@ -88,51 +85,4 @@ async function readQuickly(gateway: string, key: string, body: object): Promise<
     body: JSON.stringify(body),
   });
   for await (const _part of response.body ?? []);
-}
-
-export type ReadersFacts = {
-  /** Of each answer, by the gateway from its host. */
-  readonly taken: readonly Taken[];
-  /** By each caller. */
-  readonly read: readonly number[];
-  /** Connections of callers that still stand. */
-  readonly open: number;
-  readonly before: number | null;
-  readonly after: number | null;
-};
-
-/** Pure. */
-export function judgeReaders({ taken, read, open, before, after }: ReadersFacts): Finding[] {
-  const each = before === null || after === null ? null : (after - before) / read.length;
-  const long = taken.find(({ ofBytes }) => ofBytes === LONG_BYTES);
-  const total = sum(taken.map(({ bytes }) => bytes));
-  return [
-    must("readers that are still served", `= ${read.length}`, open, open === read.length),
-    fact("  read by each", `${Math.round((quantile(read, 0.5) ?? 0) / 1_024)} KiB`),
-    fact("  taken from the host for each, most of it in sockets", megabytes(total / Math.max(1, taken.length))),
-    must(
-      "a very long answer slows its host: taken of it",
-      `< ${megabytes(LONG_BYTES)}`,
-      long === undefined ? "none" : megabytes(long.bytes),
-      long !== undefined && long.bytes < LONG_BYTES,
-    ),
-    mustOnTime(
-      "memory of each",
-      `<= ${MOST_BYTES / 1_024} KiB`,
-      each === null ? "not known here" : `${(each / 1_024).toFixed(1)} KiB`,
-      each !== null && each <= MOST_BYTES,
-    ),
-  ];
-}
-
-function bytesOf(weighings: readonly Weighing[]): number[] {
-  return weighings.map(({ bytes }) => bytes);
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1_048_576).toFixed(1)} MiB`;
 }

@@ -2,10 +2,10 @@
 import { expect, test } from "vitest";
 import type { Finding } from "#scripts/chaos/finding.ts";
 import { expectedText } from "#scripts/chaos/streams/expected.ts";
-import { judgeHeld } from "#scripts/chaos/streams/held.ts";
 import { judgeDeaths } from "#scripts/chaos/streams/judge-deaths.ts";
+import { judgeHeld } from "#scripts/chaos/streams/judge-held.ts";
 import { judgeLeaving, type Left } from "#scripts/chaos/streams/judge-leaving.ts";
-import { judgeReaders } from "#scripts/chaos/streams/readers.ts";
+import { judgeReaders } from "#scripts/chaos/streams/judge-readers.ts";
 import type { Witnessed } from "#scripts/chaos/streams/witness.ts";
 
 const missed = (findings: readonly Finding[]): string[] =>
