@@ -33,6 +33,12 @@ const failed = (model: string): Witnessed => {
     raw: { ...RAW, dones: 0, errors: 1, codes: ["upstream_error"] },
   };
 };
+/** Of "a b c d", at most three words were to be said. */
+const boundAt = (text: string): Witnessed => {
+  const { client, ...one } = seam(200);
+  const asked = { ...one.asked, content: "[[echo]] a b c d", maxTokens: 3, stop: ["never said"] };
+  return { ...one, asked, client: { ...client, text, finishReason: "length" } };
+};
 const strike = (kind: string) => ({ requestId: "r", kind, atMs: 0, closedAtMs: 1 });
 const seam = (gapMs: number): Witnessed =>
   witnessed({ raw: { ...RAW, comments: ["continued by b"], contentAtMs: [0, gapMs] } });
@@ -53,6 +59,18 @@ test.each([
   {
     name: "another text",
     one: { ...seam(200), client: { ...witnessed().client, text: "other" } },
+    kinds: ["cut-after"],
+    misses: ["whole answers that differ from the unbroken one"],
+  },
+  {
+    name: "a bound beside stop strings, elsewhere",
+    one: boundAt("a b"),
+    kinds: ["cut-after"],
+    misses: [],
+  },
+  {
+    name: "a bound beside stop strings, and another text",
+    one: boundAt("a c"),
     kinds: ["cut-after"],
     misses: ["whole answers that differ from the unbroken one"],
   },
