@@ -1,6 +1,7 @@
 /**
- * `npm run chaos -- fleet`: does the fleet hold its promises when hosts die, flap and drown? Brings up a stack of its
- * own, plays the scenarios, prints what was found beside its goals, and draws it. Exit code 1 when a goal is missed.
+ * `npm run chaos`: are the promises held when things go wrong? Of the fleet when hosts die, flap and drown (`-- fleet`),
+ * of streams when hosts die in the midst of answers (`-- streams`). Brings up a stack of its own, plays the scenarios, and
+ * prints what was found beside its goals. Exit code 1 when a goal is missed.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +9,10 @@ import { join } from "node:path";
 import { fleet } from "./chaos/fleet.ts";
 import { type ChaosOptions, parseOptions, USAGE } from "./chaos/options.ts";
 import { pictureOf } from "./chaos/picture.ts";
-import { FULL, SHORT } from "./chaos/scale.ts";
+import type { Report, Run } from "./chaos/play.ts";
+import { FULL as FLEET_FULL, SHORT as FLEET_SHORT } from "./chaos/scale.ts";
+import { FULL as STREAMS_FULL, SHORT as STREAMS_SHORT } from "./chaos/streams/scale.ts";
+import { streams } from "./chaos/streams/streams.ts";
 import { tableOf } from "./chaos/table.ts";
 import { DEFAULT_OPTIONS } from "./stack/options.ts";
 import { PartFailure } from "./stack/part-failure.ts";
@@ -37,16 +41,13 @@ async function main(args: string[]): Promise<number> {
 }
 
 /** One run. What it kept stays where a goal is missed. */
-async function run({ short, only, seed: wanted }: ChaosOptions): Promise<number> {
-  const seed = wanted ?? Date.now() % 1_000_000;
+async function run(options: ChaosOptions): Promise<number> {
+  const seed = options.seed ?? Date.now() % 1_000_000;
   const stateDir = mkdtempSync(join(tmpdir(), "causeway-chaos-"));
   console.log(`chaos with the seed ${seed}; everything it keeps is in ${stateDir}`);
   let isToBeSeen = true;
   try {
-    const scale = short ? SHORT : FULL;
-    const reports = await fleet({ scale, only, seed, stateDir, print: console.log, signal: stopAsked.signal });
-    console.log(`\n${tableOf(reports)}\n`);
-    console.log(`the picture: ${draw(pictureOf(reports))}`);
+    const reports = await play(options, { seed, stateDir, print: console.log, signal: stopAsked.signal });
     const missed = reports.flatMap(({ played }) => played.findings).filter(({ holds }) => holds === false);
     isToBeSeen = missed.length > 0;
     if (isToBeSeen) console.log(`${missed.length} goals are missed; logs and databases are in ${stateDir}`);
@@ -55,6 +56,21 @@ async function run({ short, only, seed: wanted }: ChaosOptions): Promise<number>
   } finally {
     if (!isToBeSeen || stopAsked.signal.aborted) rmSync(stateDir, { recursive: true, force: true });
   }
+}
+
+/** Plays a suite, and prints what was found. */
+async function play(options: ChaosOptions, common: Omit<Run, "progressEveryMs">): Promise<readonly Report[]> {
+  const { suite, short } = options;
+  if (suite === "streams") {
+    const scale = short ? STREAMS_SHORT : STREAMS_FULL;
+    const reports = await streams({ ...common, scale, only: options.only });
+    console.log(`\n${tableOf(reports)}\n`);
+    return reports;
+  }
+  const reports = await fleet({ ...common, scale: short ? FLEET_SHORT : FLEET_FULL, only: options.only });
+  console.log(`\n${tableOf(reports)}\n`);
+  console.log(`the picture: ${draw(pictureOf(reports))}`);
+  return reports;
 }
 
 /** @returns where it is */

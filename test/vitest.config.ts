@@ -2,6 +2,13 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { SummaryLine } from "./summary-line.ts";
 
+declare module "vitest" {
+  interface ProvidedContext {
+    /** How many ways to cut recorded answers into chunks (test/app/chunkings.test.ts); `npm run chaos` asks for more. */
+    chunkings: number;
+  }
+}
+
 const root = new URL("..", import.meta.url).pathname;
 
 /** A Worker that throws as a VPC binding does, but to probes; the host's name in the URL says which code. */
@@ -54,6 +61,7 @@ export default defineConfig({
           })),
         ],
         test: {
+          provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 600) },
           name: "worker",
           include: ["test/*/**/*.test.ts"],
           exclude: ["test/flow/**", "test/scripts/**"],

@@ -11,8 +11,8 @@ const WIDE = { rpm: 1e9, rph: 1e9, rpd: 1e9, tpm: 1e12, concurrency: 1e6, share:
 export function catalogOf(plans: readonly Plan[], urls: Readonly<Record<string, string>>): Catalog {
   const parsed = parseCatalog({
     hosts: plans.flatMap(({ hosts }) =>
-      hosts.map(({ id, slots, listed }) => {
-        return { id, engine: "vllm", slots, reach: { via: "direct", url: urls[id] }, ...listed };
+      hosts.map(({ id, engine = "vllm", slots, listed }) => {
+        return { id, engine, slots, reach: { via: "direct", url: urls[id] }, ...listed };
       }),
     ),
     models: plans.flatMap(({ models }) =>

@@ -45,6 +45,23 @@ export async function entriesOf(
   }
 }
 
+const COUNT = "SELECT count(*)::int AS rows FROM inference_logs WHERE workflow_id = $1";
+
+/** How many rows a scenario has: so many, or as many as are there when the time is over. */
+export async function rowsOf(database: string, workflow: string, wanted: number, signal: AbortSignal): Promise<number> {
+  const client = new pg.Client({ connectionString: database, connectionTimeoutMillis: 5_000 });
+  client.on("error", () => undefined);
+  await client.connect();
+  try {
+    for (const endMs = Date.now() + WITHIN_MS; ; await sleep(LOOK_EVERY_MS, undefined, { signal })) {
+      const [found] = z.array(z.object({ rows: z.number() })).parse((await client.query(COUNT, [workflow])).rows);
+      if (Date.now() > endMs || found?.rows === wanted) return found?.rows ?? 0;
+    }
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
 /** The host that answered: as the answer said it, or the ledger where a host was found only after the headers had left. */
 export function hostOf({ host, requestId }: Pick<Seen, "host" | "requestId">, entries: Entries): string | null {
   return host ?? entries.get(requestId ?? "")?.host ?? null;

@@ -45,11 +45,15 @@ const COMPARED = 0.2;
 export function growth(weighings: readonly Weighing[]): number | null {
   const size = Math.floor(weighings.length * COMPARED);
   const from = Math.floor(weighings.length * WARM_UP);
-  const before = quantile(bytesOf(weighings.slice(from, from + size)), 0.5);
-  const after = quantile(bytesOf(weighings.slice(weighings.length - size)), 0.5);
+  const before = medianOf(weighings.slice(from, from + size));
+  const after = medianOf(weighings.slice(weighings.length - size));
   return before === null || after === null ? null : after / before - 1;
 }
 
-function bytesOf(weighings: readonly Weighing[]): number[] {
-  return weighings.map(({ bytes }) => bytes);
+/** In bytes; null without weighings. Pure. */
+export function medianOf(weighings: readonly Weighing[]): number | null {
+  return quantile(
+    weighings.map(({ bytes }) => bytes),
+    0.5,
+  );
 }

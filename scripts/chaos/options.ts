@@ -2,20 +2,25 @@
 import { parseArgs } from "node:util";
 import { Refusal } from "#scripts/stack/refusal.ts";
 import { SCENARIOS, type ScenarioName } from "./scenario.ts";
+import { STREAM_SCENARIOS, type StreamScenario } from "./streams/scale.ts";
 
-export const USAGE = `npm run chaos -- fleet [flags]    Hosts die, flap and drown while callers go on asking; about 15 minutes.
+export const USAGE = `npm run chaos -- fleet [flags]      Hosts die, flap and drown while callers go on asking; about 15 minutes.
+npm run chaos -- streams [flags]    Hosts die, stall and talk garbage in the midst of answers; about 20 minutes.
 
   --short       smaller numbers; about five minutes
-  --only A,B    some of the scenarios: ${SCENARIOS.join(", ")}
+  --only A,B    some of the scenarios; of fleet: ${SCENARIOS.join(", ")};
+                of streams: ${STREAM_SCENARIOS.join(", ")}
   --seed N      the same arrivals as in a run before (default: others)
   --help        this text`;
 
 export type ChaosOptions = {
   readonly short: boolean;
-  readonly only: readonly ScenarioName[];
   /** Null for another one each time. */
   readonly seed: number | null;
-};
+} & (
+  | { readonly suite: "fleet"; readonly only: readonly ScenarioName[] }
+  | { readonly suite: "streams"; readonly only: readonly StreamScenario[] }
+);
 
 /**
  * Reads the command line.
@@ -27,11 +32,14 @@ export type ChaosOptions = {
 export function parseOptions(args: readonly string[]): ChaosOptions | null {
   const { positionals, values } = read(args);
   if (values.help === true) return null;
-  const [subject, ...rest] = positionals;
-  if (subject === undefined) throw new Refusal(2, `Nothing was named that chaos is to come upon.\n\n${USAGE}`);
-  if (subject !== "fleet" || rest.length > 0)
-    throw new Refusal(2, `Chaos comes upon the fleet, and not upon ${positionals.join(" ")}.\n\n${USAGE}`);
-  return { short: values.short === true, only: scenariosIn(values.only), seed: seedIn(values.seed) };
+  const [suite, ...rest] = positionals;
+  if (suite === undefined) throw new Refusal(2, `Nothing was named that chaos is to come upon.\n\n${USAGE}`);
+  if ((suite !== "fleet" && suite !== "streams") || rest.length > 0)
+    throw new Refusal(2, `Chaos comes upon the fleet or upon streams, not upon ${positionals.join(" ")}.\n\n${USAGE}`);
+  const common = { short: values.short === true, seed: seedIn(values.seed) };
+  return suite === "fleet"
+    ? { ...common, suite, only: namesIn(values.only, SCENARIOS) }
+    : { ...common, suite, only: namesIn(values.only, STREAM_SCENARIOS) };
 }
 
 function read(args: readonly string[]) {
@@ -53,12 +61,12 @@ function read(args: readonly string[]) {
   }
 }
 
-function scenariosIn(text: string | undefined): readonly ScenarioName[] {
-  if (text === undefined) return SCENARIOS;
+function namesIn<Name extends string>(text: string | undefined, known: readonly Name[]): readonly Name[] {
+  if (text === undefined) return known;
   const names = text.split(",").map((name) => name.trim());
-  const stranger = names.find((name) => !SCENARIOS.some((known) => known === name));
+  const stranger = names.find((name) => !known.some((one) => one === name));
   if (stranger !== undefined) throw new Refusal(2, `--only ${text}: no scenario is named "${stranger}".\n\n${USAGE}`);
-  return SCENARIOS.filter((name) => names.includes(name));
+  return known.filter((name) => names.includes(name));
 }
 
 function seedIn(text: string | undefined): number | null {

@@ -2,11 +2,11 @@
  * A run as one SVG picture: for each scenario the answers per second of every host, stacked, with refusals and failures
  * over them, and below that what was waited. Readable on light and on dark ground. Pure.
  */
-import type { Mark } from "./scenario.ts";
+import type { Report } from "./play.ts";
+import type { Mark, Played } from "./scenario.ts";
 import { type Series, seriesOf } from "./series.ts";
 import { sum } from "./statistics.ts";
 import { area, curve, fixed, line, type Point, ticks, words } from "./svg.ts";
-import type { Report } from "./table.ts";
 
 const WIDTH = 960;
 const LEFT = 64;
@@ -42,7 +42,7 @@ const STYLE = `
     .failed { stroke: #ff7b72; }
   }`;
 
-export function pictureOf(reports: readonly Report[]): string {
+export function pictureOf(reports: readonly Report<Played>[]): string {
   const shown = reports.filter(({ played }) => played.seen.length > 0);
   const height = Math.max(1, shown.length) * PANEL_HEIGHT;
   const panels = shown.map((report, at) => `<g transform="translate(0,${at * PANEL_HEIGHT})">${panel(report)}</g>`);
@@ -63,7 +63,7 @@ type Frame = {
   readonly most: number;
 };
 
-function panel({ name, played }: Report): string {
+function panel({ name, played }: Report<Played>): string {
   const series = seriesOf(played);
   const { hosts, refusedPerSecond, failedPerSecond, beginsP50Ms, beginsP99Ms, queueWaitP99Ms } = series;
   const totals = refusedPerSecond.map((_, step) => sum(hosts.map(({ perSecond }) => perSecond[step] ?? 0)));

@@ -4,6 +4,10 @@ export type HostPlan = {
   readonly id: string;
   /** Hosts of one machine live and die together: they are one process. */
   readonly machine: string;
+  /** vLLM where it does not say. */
+  readonly engine?: "vllm" | "llamacpp";
+  /** Where it listens, if it is no host of the lab. */
+  readonly url?: string;
   readonly slots: number;
   readonly ttftMs: number;
   readonly tokensPerSecond: number;

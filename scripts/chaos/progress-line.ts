@@ -4,6 +4,11 @@ import type { Seen } from "./caller.ts";
 /** What is told of hosts is of the last seconds. */
 const RECENT_MS = 5_000;
 
+/** A scenario's line, whatever its state is made of. */
+export function progressOf(name: string, startedAtMs: number, nowMs: number, state: string): string {
+  return `${String(Math.round((nowMs - startedAtMs) / 1_000)).padStart(5)} s  ${name.padEnd(9)} ${state}`;
+}
+
 export function progressLine(
   name: string,
   startedAtMs: number,

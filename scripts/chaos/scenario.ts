@@ -1,9 +1,9 @@
 /** What a scenario is: what it brings along, how it is played, and what is known of it afterwards. */
 import type { Seen } from "./caller.ts";
 import type { Crowd } from "./crowd.ts";
-import type { Finding } from "./finding.ts";
 import type { Entries } from "./ledger.ts";
 import type { Plan } from "./plan.ts";
+import type { Told } from "./play.ts";
 import type { Stage } from "./stage.ts";
 
 export const SCENARIOS = ["kill", "overload", "flap", "shares", "affinity"] as const;
@@ -12,10 +12,7 @@ export type ScenarioName = (typeof SCENARIOS)[number];
 /** Something that was done, for the picture. */
 export type Mark = { readonly atMs: number; readonly what: string };
 
-export type Played = {
-  /** What was run, in a line: figures without it say nothing. */
-  readonly setting: string;
-  readonly findings: readonly Finding[];
+export type Played = Told & {
   readonly seen: readonly Seen[];
   readonly entries: Entries;
   readonly marks: readonly Mark[];

@@ -61,7 +61,7 @@ export async function openStage(plans: readonly Plan[], surroundings: Surroundin
       return { name, start, handle: handle(supervisor, name, start) };
     });
     const urls = await Promise.all(machines.map(({ start }) => start()));
-    const hosts: Record<string, string> = Object.assign({}, ...urls);
+    const hosts: Record<string, string> = Object.assign(strangers(plans), ...urls);
     const catalogFile = join(stateDir, "catalog.json");
     writeFileSync(catalogFile, JSON.stringify(catalogOf(plans, hosts)));
     running = await startStack({ port: 0, stateDir, catalogFile, lab: false }, { print, signal });
@@ -93,13 +93,22 @@ export async function openStage(plans: readonly Plan[], surroundings: Surroundin
 /** The lab's side of the plans: each host with a port of its own, serving every model that stands on it. */
 function labHosts(plans: readonly Plan[]): Promise<(LabHost & Pick<HostPlan, "machine">)[]> {
   const hosts = plans.flatMap((plan) =>
-    plan.hosts.map(async ({ id, machine, slots, ttftMs, tokensPerSecond }) => {
+    plan.hosts.filter(isOfLab).map(async ({ id, machine, engine = "vllm", slots, ttftMs, tokensPerSecond }) => {
       const models = plan.models.filter(({ on }) => on.includes(id)).map((model) => model.id);
-      const engine = "vllm" as const;
       return { id, machine, engine, port: await freePort(), models, slots, ttftMs, tokensPerSecond };
     }),
   );
   return Promise.all(hosts);
+}
+
+/** Hosts that a scenario brings along itself: base URL by id. */
+function strangers(plans: readonly Plan[]): Record<string, string> {
+  const hosts = plans.flatMap((plan) => plan.hosts);
+  return Object.fromEntries(hosts.flatMap(({ id, url }) => (url === undefined ? [] : [[id, url]])));
+}
+
+function isOfLab({ url }: HostPlan): boolean {
+  return url === undefined;
 }
 
 const issued = z.object({ key: z.string() });

@@ -1,8 +1,6 @@
 /** The findings of a run as a table for a person: what, its goal, its figure, and whether it holds. Pure. */
 import type { Finding } from "./finding.ts";
-import type { Played, ScenarioName } from "./scenario.ts";
-
-export type Report = { readonly name: ScenarioName; readonly played: Played };
+import type { Report } from "./play.ts";
 
 export function tableOf(reports: readonly Report[]): string {
   const findings = reports.flatMap(({ played }) => played.findings);

@@ -4,11 +4,12 @@
  */
 import { usageWish } from "#scripts/lab/exchange.ts";
 import { Generation } from "#scripts/lab/generation.ts";
+import { chatPrompt as llamaPrompt } from "#scripts/lab/llamacpp/chat-prompt.ts";
 import { chatShape as llamaChat, completionShape as llamaCompletion } from "#scripts/lab/llamacpp/chat-shape.ts";
 import { nativeShape } from "#scripts/lab/llamacpp/native-shape.ts";
-import { chatPrompt } from "#scripts/lab/prompts.ts";
 import type { Facts, Shape } from "#scripts/lab/shape.ts";
 import { countTokens } from "#scripts/lab/tokens.ts";
+import { chatPrompt as vllmPrompt } from "#scripts/lab/vllm/chat-prompt.ts";
 import { chatShape as vllmChat } from "#scripts/lab/vllm/chat-shape.ts";
 import { completionShape as vllmCompletion } from "#scripts/lab/vllm/completion-shape.ts";
 import type { JsonObject } from "#src/json.ts";
@@ -90,9 +91,7 @@ function opened(
 
 function promptOf(kind: Kind, body: JsonObject): string {
   if (!Array.isArray(body.messages)) return String(body.prompt);
-  // llama.cpp writes on what the assistant said last; vLLM where it is told to, and some templates trim it before.
-  const isPrefilled = kind === "llamacpp" && body.messages.at(-1)?.role === "assistant";
-  return chatPrompt(isPrefilled ? { ...body, continue_final_message: true } : body);
+  return kind === "vllm" ? vllmPrompt(body, false) : llamaPrompt(body, false);
 }
 
 function shapeOf(kind: Kind, body: JsonObject, limits: Parameters<typeof nativeShape>[0]["limits"]): Shape {

@@ -24,12 +24,19 @@ export const PROMPT_TOKENS = 11;
 export const TRICKY = 'a,"usage":{"b":1} ,"timings":{} data: [DONE]\n\n"usage":{ 😀é\u2028\\"}';
 
 /** One answer of this shape, in the engine's writes. */
-export function steps(shape: Shape, options: { readonly n?: number; readonly script?: string } = {}): Step[] {
-  const { n = 1, script = TRICKY } = options;
+export function steps(
+  shape: Shape,
+  options: { readonly n?: number; readonly script?: string; readonly maxTokens?: number } = {},
+): Step[] {
+  const { n = 1, script = TRICKY, maxTokens = LIMITS.maxTokens } = options;
   const choices: Choice[] = Array.from({ length: n }, (_, index) => ({
     index,
     prompt: "hi",
-    generation: new Generation("hi", { weights: "w", shift: index, script: script.slice(index) }, LIMITS),
+    generation: new Generation(
+      "hi",
+      { weights: "w", shift: index, script: script.slice(index) },
+      { ...LIMITS, maxTokens },
+    ),
   }));
   const facts: Facts = {
     promptTokens: PROMPT_TOKENS,

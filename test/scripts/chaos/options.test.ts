@@ -2,8 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { parseOptions } from "#scripts/chaos/options.ts";
 import { SCENARIOS } from "#scripts/chaos/scenario.ts";
+import { STREAM_SCENARIOS } from "#scripts/chaos/streams/scale.ts";
 
-const ALL = { short: false, only: SCENARIOS, seed: null };
+const ALL = { suite: "fleet", short: false, only: SCENARIOS, seed: null };
+const STREAMS = { ...ALL, suite: "streams", only: STREAM_SCENARIOS };
 
 test.each([
   { args: ["fleet"], options: ALL },
@@ -11,6 +13,11 @@ test.each([
   { args: ["fleet", "--only", "flap"], options: { ...ALL, only: ["flap"] } },
   { args: ["--only", "shares, kill", "fleet"], options: { ...ALL, only: ["kill", "shares"] } },
   { args: ["fleet", "--seed", "7"], options: { ...ALL, seed: 7 } },
+  { args: ["streams"], options: STREAMS },
+  {
+    args: ["streams", "--short", "--only", "held,deaths"],
+    options: { ...STREAMS, short: true, only: ["deaths", "held"] },
+  },
   { args: ["--help"], options: null },
 ])("$args", ({ args, options }) => {
   expect(parseOptions(args)).toEqual(options);
@@ -23,6 +30,9 @@ describe("what is refused, with exit code 2 and all flags", () => {
     { args: ["fleet", "twice"], names: /not upon fleet twice/ },
     { args: ["fleet", "--long"], names: /--long/ },
     { args: ["fleet", "--only", "kill,storm"], names: /"storm"/ },
+    { args: ["fleet", "--only", "deaths"], names: /"deaths"/ },
+    { args: ["streams", "--only", "kill"], names: /"kill"/ },
+    { args: ["streams", "fleet"], names: /not upon streams fleet/ },
     { args: ["fleet", "--only", ""], names: /""/ },
     { args: ["fleet", "--seed", "soon"], names: /--seed soon/ },
     { args: ["fleet", "--seed", " "], names: /--seed/ },

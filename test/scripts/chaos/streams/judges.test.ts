@@ -1,0 +1,183 @@
+// What the streams' suite asks of what it saw: each goal met, and each one missed.
+import { expect, test } from "vitest";
+import type { Finding } from "#scripts/chaos/finding.ts";
+import { expectedText } from "#scripts/chaos/streams/expected.ts";
+import { judgeDeaths } from "#scripts/chaos/streams/judge-deaths.ts";
+import { judgeHeld } from "#scripts/chaos/streams/judge-held.ts";
+import { judgeLeaving, type Left } from "#scripts/chaos/streams/judge-leaving.ts";
+import { judgeReaders } from "#scripts/chaos/streams/judge-readers.ts";
+import type { Witnessed } from "#scripts/chaos/streams/witness.ts";
+
+const missed = (findings: readonly Finding[]): string[] =>
+  findings.filter(({ holds }) => holds === false).map(({ what }) => what.trim());
+
+const RAW = { dones: 1, errors: 0, codes: [], unparsable: [], comments: [], contentAtMs: [0, 100, 200] };
+
+function witnessed(more: Partial<Witnessed> = {}): Witnessed {
+  const asked = { number: 1, model: "twins", content: "hi [[tokens=4]]", maxTokens: 50, stop: [] };
+  const client = {
+    end: "read",
+    text: expectedText(asked),
+    finishReason: "stop",
+    completionTokens: 4,
+    code: null,
+  } as const;
+  return { asked, requestId: "r", status: 200, client, raw: RAW, isLost: false, ...more };
+}
+const failed = (model: string): Witnessed => {
+  const one = witnessed();
+  return {
+    ...one,
+    asked: { ...one.asked, model },
+    client: { ...one.client, end: "threw", finishReason: null, code: "upstream_error" },
+    raw: { ...RAW, dones: 0, errors: 1, codes: ["upstream_error"] },
+  };
+};
+/** Of "a b c d", at most three words were to be said. */
+const boundAt = (text: string): Witnessed => {
+  const { client, ...one } = seam(200);
+  const asked = { ...one.asked, content: "[[echo]] a b c d", maxTokens: 3, stop: ["never said"] };
+  return { ...one, asked, client: { ...client, text, finishReason: "length" } };
+};
+const strike = (kind: string) => ({ requestId: "r", kind, atMs: 0, closedAtMs: 1 });
+const seam = (gapMs: number): Witnessed =>
+  witnessed({ raw: { ...RAW, comments: ["continued by b"], contentAtMs: [0, gapMs] } });
+
+test.each([
+  { name: "whole", one: witnessed(), kinds: [], misses: [] },
+  { name: "carried on in time", one: seam(290), kinds: ["cut-after"], misses: [] },
+  { name: "carried on too late", one: seam(310), kinds: ["cut-after"], misses: ["gap at the seam, p99"] },
+  { name: "a stall is noticed later", one: seam(1_290), kinds: ["hang-after"], misses: [] },
+  { name: "alone, one error", one: failed("alone"), kinds: ["cut-after"], misses: [] },
+  {
+    name: "twins, an error",
+    one: failed("twins"),
+    kinds: ["cut-after"],
+    misses: ["with twins: failed streams (one death)"],
+  },
+  { name: "twins, an error of the second death", one: failed("twins"), kinds: ["cut-after", "500"], misses: [] },
+  {
+    name: "another text",
+    one: { ...seam(200), client: { ...witnessed().client, text: "other" } },
+    kinds: ["cut-after"],
+    misses: ["whole answers that differ from the unbroken one"],
+  },
+  {
+    name: "a bound beside stop strings, elsewhere",
+    one: boundAt("a b"),
+    kinds: ["cut-after"],
+    misses: [],
+  },
+  {
+    name: "a bound beside stop strings, and another text",
+    one: boundAt("a c"),
+    kinds: ["cut-after"],
+    misses: ["whole answers that differ from the unbroken one"],
+  },
+  {
+    name: "truncated, alone",
+    one: { ...failed("alone"), raw: { ...RAW, dones: 0 } },
+    kinds: ["cut-after"],
+    misses: ["silent truncations", "of one host alone: neither whole nor one error"],
+  },
+])("deaths: $name", ({ one, kinds, misses }) => {
+  const findings = judgeDeaths({
+    // A seam in time is always there, so that its figure is.
+    witnessed: [one, { ...seam(250), requestId: "other" }],
+    strikes: [...kinds.map(strike), { ...strike("cut-after"), requestId: "other" }],
+    twins: "twins",
+    deadly: new Set(["cut-after", "hang-after", "500"]),
+    ttftMs: 200,
+    betweenTokensMs: 1_000,
+    rows: 2,
+  });
+  expect(missed(findings)).toEqual(misses);
+});
+
+const left = (more: Partial<Left> = {}): Left => ({
+  way: "flowing",
+  requestId: "r",
+  leftAtMs: 1_000,
+  status: 200,
+  ...more,
+});
+const LEAVINGS = {
+  left: [left(), left({ way: "silent", requestId: "s" })],
+  generations: [{ requestId: "r", ended: "aborted", endedAtMs: 1_100 }],
+  strikes: [{ requestId: "s", kind: "hang-after", atMs: 0, closedAtMs: 3_200 }],
+  open: 0,
+  rows: 2,
+};
+
+test.each([
+  { name: "all is well", more: {}, misses: [] },
+  { name: "a connection is open", more: { open: 1 }, misses: ["connections to hosts 5 s later"] },
+  { name: "a row is missing", more: { rows: 1 }, misses: ["rows in the ledger"] },
+  {
+    name: "the host worked on",
+    more: { generations: [{ requestId: "r", ended: "aborted", endedAtMs: 1_301 }] },
+    misses: ["while tokens flow, the host is left, p99"],
+  },
+  {
+    name: "silence was not noticed",
+    more: { strikes: [{ requestId: "s", kind: "hang-after", atMs: 0, closedAtMs: 3_301 }] },
+    misses: ["while it is silent, the host is left, p99"],
+  },
+  {
+    name: "an answer was over before",
+    more: { left: [...LEAVINGS.left, left({ way: "line", requestId: null, leftAtMs: null })], rows: 3 },
+    misses: ["answers that were over before their caller left"],
+  },
+])("leaving: $name", ({ more, misses }) => {
+  expect(missed(judgeLeaving({ ...LEAVINGS, ...more }))).toEqual(misses);
+});
+
+const weighings = (...megabytes: number[]) => megabytes.map((each, at) => ({ atMs: at, bytes: each * 1e6 }));
+const HELD = {
+  streams: 2,
+  answers: [1, 2].map(() => ({ isWhole: true, events: 3, text: "abc" })),
+  expected: "abc",
+  tokens: 3,
+  before: 100e6,
+  plateau: weighings(...Array<number>(10).fill(100.4)),
+  late: 1,
+};
+
+test.each([
+  { name: "all is well", more: {}, misses: [] },
+  { name: "heavy", more: { before: 99e6 }, misses: ["memory of each"] },
+  { name: "not weighed", more: { plateau: [] }, misses: ["memory of each", "growth while they flow"] },
+  {
+    name: "growing",
+    more: { plateau: weighings(1, 1, 1, 1, 60, 60, 60, 90, 90, 90) },
+    misses: ["growth while they flow"],
+  },
+  {
+    name: "an event too few",
+    more: { answers: [...HELD.answers.slice(1), { isWhole: true, events: 2, text: "abc" }] },
+    misses: ["events lost or doubled"],
+  },
+  {
+    name: "cut",
+    more: { answers: [...HELD.answers.slice(1), { isWhole: false, events: 3, text: "ab" }] },
+    misses: ["streams that did not come to their end", "texts that differ"],
+  },
+])("held: $name", ({ more, misses }) => {
+  expect(missed(judgeHeld({ ...HELD, ...more }))).toEqual(misses);
+});
+
+const LONG = 200 * 1_024 * 1_024;
+const READERS = { taken: [{ ofBytes: LONG, bytes: 9e6 }], read: [4_096], open: 1, before: 1e6, after: 1e6 + 65_536 };
+
+test.each([
+  { name: "all is well", more: {}, misses: [] },
+  { name: "heavy", more: { after: 1e6 + 65_537 }, misses: ["memory of each"] },
+  { name: "one is gone", more: { open: 0 }, misses: ["readers that are still served"] },
+  {
+    name: "the host was not slowed",
+    more: { taken: [{ ofBytes: LONG, bytes: LONG }] },
+    misses: ["a very long answer slows its host: taken of it"],
+  },
+])("readers: $name", ({ more, misses }) => {
+  expect(missed(judgeReaders({ ...READERS, ...more }))).toEqual(misses);
+});
