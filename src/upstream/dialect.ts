@@ -7,8 +7,10 @@ import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
+import { isOffered, offeredDialect } from "./offered.ts";
 import { openAiRequest } from "./openai-request.ts";
 import { OpenAiStream } from "./openai-stream.ts";
+import type { Tally } from "./tally.ts";
 
 export type Dialect = {
   readonly path: string;
@@ -17,6 +19,16 @@ export type Dialect = {
   stream(): AnswerStream;
   /** A whole answer in OpenAI's shape, or null when the host's bytes are that already. */
   answer: ((document: JsonObject) => JsonObject) | null;
+  /** In place of `body`: the host is asked by a form. */
+  readonly form?: FormData;
+  /** The host may answer in text: then the document is `{text}`. */
+  readonly isText?: boolean;
+  /** What the host is asked before there is an answer, when it has answered this. */
+  readonly next?: (document: JsonObject) => Dialect;
+  /** The answer as it is sent on, where that is not its JSON. */
+  readonly say?: (answer: JsonObject) => string;
+  /** What the host's answer has cost, where it is not told as in chat. */
+  readonly tally?: (document: JsonObject) => Tally;
 };
 
 const PATHS = { chat: "/v1/chat/completions", completions: "/v1/completions", embeddings: "/v1/embeddings" } as const;
@@ -39,6 +51,7 @@ export function dialectOf(
   nowMs: number,
 ): Dialect {
   const { route } = question;
+  if (isOffered(route)) return offeredDialect(route, host, model, served, question, requestId, saltOf(host, question));
   if (host.native && route !== "embeddings") {
     const created = Math.floor(nowMs / 1000);
     const reply: NativeReply = {
@@ -57,7 +70,7 @@ export function dialectOf(
   if (host.engine === "openai") {
     return {
       path: PATHS[route],
-      body: openAiRequest(question, served.as),
+      body: openAiRequest({ ...question, route }, served.as),
       // Some services tell usage beside the last choice, where others send a chunk of its own.
       stream: () =>
         new OpenAiStream({ usageChunk: !question.wantsUsage, member: question.wantsUsage ? null : "usage" }),
