@@ -5,12 +5,12 @@ import { join } from "node:path";
 import OpenAI from "openai";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { weigh } from "#scripts/chaos/memory.ts";
 import { type Door, startDoor } from "#scripts/lab/door/door.ts";
 import { parseDoorOptions } from "#scripts/lab/door/options.ts";
 import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
 import { type RunningStack, startStack } from "#scripts/stack/stack.ts";
 import { pathRuleOf } from "#scripts/tunnel/paths.ts";
-import { weigh } from "#scripts/chaos/memory.ts";
 import { type Heard, type HostileHost, startHostileHost, tricksOf } from "./hostile-host.ts";
 import { eventually } from "./world.ts";
 
