@@ -11,6 +11,7 @@ const SRC = fileURLToPath(new URL("../src", import.meta.url));
 
 /** Files at the top of src/ that any stage may use; they know no stage. */
 const LEAVES = [
+  "audio.ts",
   "bytes.ts",
   "env.ts",
   "hmac.ts",

@@ -5,6 +5,9 @@ import { PartFailure } from "./stack/part-failure.ts";
 import { Refusal } from "./stack/refusal.ts";
 import { type RunningStack, startStack } from "./stack/stack.ts";
 
+/** What models are for that do not chat. */
+const GOOD_FOR = { embedding: "embeddings", rerank: "rerank", transcription: "transcriptions" };
+
 const stopAsked = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stopAsked.abort());
 // The bootstrap holds the other end of this channel: if it is killed, nobody is left to pass signals on.
@@ -49,7 +52,7 @@ function readyText({ stack, exampleModel, models }: RunningStack, stackFile: str
   const body = { model: exampleModel, stream: true, messages: [{ role: "user", content: "Say hello" }] };
   const curl = `curl -N ${stack.gateway}/v1/chat/completions -H 'authorization: Bearer ${stack.apiKey}' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
   const lines = [`\nready after ${seconds} s: ${stack.gateway}\n`];
-  const names = models.map(({ id, kind }) => (kind === "embedding" ? `${id} (embeddings)` : id));
+  const names = models.map(({ id, kind }) => (kind === "generation" ? id : `${id} (${GOOD_FOR[kind]})`));
   lines.push(`Models: ${names.join(", ")}\n`);
   if (exampleModel !== null) lines.push(`Try it:\n\n${curl}\n`);
   lines.push(`Tokens and addresses: ${stackFile}. Ctrl-C ends everything.`);

@@ -12,7 +12,12 @@ import type { Tally } from "./tally.ts";
 export const MESSAGES_PATH = "/v1/messages";
 
 /** Whether a host is asked the question as its caller wrote it. */
-export function isAskedNatively({ offers }: Pick<Host, "offers">, { wording, original }: Question): boolean {
+export function isAskedNatively(
+  { engine, offers, cacheSalt }: Pick<Host, "engine" | "offers" | "cacheSalt">,
+  { wording, original }: Question,
+): boolean {
+  // vLLM's own route takes no salt: tenants would share what its prefix cache tells.
+  if (engine === "vllm" && cacheSalt) return false;
   return wording.protocol === "messages" && original !== null && offers.includes("messages");
 }
 

@@ -17,10 +17,10 @@ const on = (...hosts: string[]) => hosts.map((host) => ({ host, as: "org/served"
 const catalog = {
   hosts: [
     hostAt("chat"),
-    hostAt("own", { offers: ["messages"] }),
+    hostAt("own", { offers: ["messages"], cacheSalt: false }),
     hostAt("llama", { engine: "llamacpp" }),
     hostAt("cloud", { engine: "openai" }),
-    hostAt("second", { offers: ["messages"], backup: true }),
+    hostAt("second", { offers: ["messages"], cacheSalt: false, backup: true }),
   ],
   models: [
     { id: "plain", served: on("chat") },

@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Anthropic from "@anthropic-ai/sdk";
@@ -6,11 +7,13 @@ import OpenAI from "openai";
 import type { ResponseStreamEvent } from "openai/resources/responses/responses";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { weigh } from "#scripts/chaos/memory.ts";
 import { type Door, startDoor } from "#scripts/lab/door/door.ts";
 import { parseDoorOptions } from "#scripts/lab/door/options.ts";
 import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
 import { type RunningStack, startStack } from "#scripts/stack/stack.ts";
 import { pathRuleOf } from "#scripts/tunnel/paths.ts";
+import { type Heard, type HostileHost, startHostileHost, tricksOf } from "./hostile-host.ts";
 import { eventually } from "./world.ts";
 
 /** An operator's own hosts and catalog: a native llama.cpp, engines that ask for their keys, and one behind Access. */
@@ -19,6 +22,39 @@ const TOKEN = { ACCESS_CLIENT_ID: "gateway.access", ACCESS_CLIENT_SECRET: "secre
 const stateDir = mkdtempSync(join(tmpdir(), "causeway-own-"));
 let hosts: Record<"native" | "llamacpp" | "vllm" | "guarded", LabHost>;
 let door: Door;
+/** Headers that a caller sends to be taken for somebody else, or to reach behind the gateway. */
+const FORGED: Record<string, string> = {
+  connection: "close, x-internal, x-api-key",
+  "keep-alive": "timeout=5",
+  "proxy-connection": "keep-alive",
+  upgrade: "h2c",
+  "x-internal": "1",
+  te: "trailers",
+  trailer: "x",
+  cookie: "session=1",
+  "proxy-authorization": "Basic eDp5",
+  "cf-connecting-ip": "1.2.3.4",
+  "cf-access-client-id": "forged",
+  "cf-access-jwt-assertion": "forged",
+  "cf-ray": "forged",
+  "x-forwarded-for": "1.2.3.4",
+  "x-forwarded-host": "evil.example",
+  forwarded: "for=1.2.3.4",
+  "x-real-ip": "1.2.3.4",
+  "x-api-key": "forged",
+  "x-request-id": "forged",
+  "openai-organization": "org-x",
+  "user-agent": "canary-agent",
+  "accept-language": "de",
+  "accept-encoding": "gzip, br",
+  referer: "https://evil.example/",
+  origin: "https://evil.example",
+  traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+};
+/** Where no redirect may lead. */
+const ELSEWHERE = "http://127.0.0.1:9";
+const tricks = tricksOf(ELSEWHERE);
+let hostile: HostileHost;
 let running: RunningStack;
 
 beforeAll(async () => {
@@ -39,20 +75,22 @@ beforeAll(async () => {
       path: pathRuleOf({ engine: "vllm", native: false, offers: [] }),
     }),
   );
+  hostile = await startHostileHost(tricks);
   const deadlines = { firstToken: 1_000, betweenTokens: 1_000, total: 20_000 };
   const host = (id: keyof typeof hosts, engine: string, more = {}) => {
     return { id, engine, slots: 4, reach: { via: "direct", url: hosts[id].url }, keyFrom: "ENGINE_KEY", ...more };
   };
   const catalog = {
     hosts: [
-      host("native", "llamacpp", { native: true }),
-      host("llamacpp", "llamacpp"),
-      host("vllm", "vllm", { cost: { perHour: 3.6 } }),
+      host("native", "llamacpp", { native: true, offers: ["rerank", "tokenize"] }),
+      host("llamacpp", "llamacpp", { offers: ["rerank", "tokenize"] }),
+      host("vllm", "vllm", { cost: { perHour: 3.6 }, offers: ["rerank", "transcriptions", "tokenize"] }),
       host("guarded", "vllm", { reach: { via: "access", url: door.url } }),
       { ...host("vllm", "vllm", { offers: ["responses"] }), id: "speaker" },
       // The same machines, with the routes that they have beyond chat.
       { ...host("llamacpp", "llamacpp", { offers: ["messages"] }), id: "llamacpp-messages" },
-      { ...host("vllm", "vllm", { offers: ["messages"] }), id: "vllm-messages" },
+      { ...host("vllm", "vllm", { offers: ["messages"], cacheSalt: false }), id: "vllm-messages" },
+      { id: "hostile", engine: "vllm", reach: { via: "direct", url: hostile.url }, keyFrom: "ENGINE_KEY" },
     ],
     models: [
       { id: "tiny", served: [{ host: "native", as: "tiny.gguf", template: "chatml" }], deadlines },
@@ -62,12 +100,24 @@ beforeAll(async () => {
       { id: "speaks", served: [{ host: "speaker", as: "org/big" }], storeContent: true, deadlines },
       { id: "small-messages", served: [{ host: "llamacpp-messages", as: "small.gguf" }], deadlines },
       { id: "big-messages", served: [{ host: "vllm-messages", as: "org/big" }], deadlines },
+      ...(["vllm", "llamacpp", "native"] as const).map((id) => ({
+        id: `ranker-${id}`,
+        kind: "rerank",
+        served: [{ host: id, as: { vllm: "org/big", llamacpp: "small.gguf", native: "tiny.gguf" }[id] }],
+      })),
+      { id: "whisper", kind: "transcription", served: [{ host: "vllm", as: "org/big" }] },
       {
         id: "remembered",
         served: [{ host: "vllm", as: "org/big" }],
         storeContent: true,
         price: { per1kTokens: 1, hostTime: true, version: "of-this-test" },
       },
+      // One for each, so that no breaker opens.
+      ...tricks.map(({ name, isEndless = false }) => ({
+        id: name,
+        served: [{ host: "hostile", as: name }],
+        ...(isEndless ? { deadlines: { firstToken: 1_500, betweenTokens: 1_000, total: 1_200 } } : {}),
+      })),
     ],
   };
   const catalogFile = join(stateDir, "catalog.json");
@@ -81,7 +131,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await running?.stop();
   await door?.stop();
-  await Promise.all(Object.values(hosts ?? {}).map((host) => host.stop()));
+  await Promise.all([...Object.values(hosts ?? {}), hostile].map((host) => host?.stop()));
   rmSync(stateDir, { recursive: true, force: true });
 });
 
@@ -178,6 +228,104 @@ describe.each([
     expect(written).toMatchObject({ outcome: "client_left", estimated: false, prompt_tokens: truth?.promptTokens });
     expect(written.completion_tokens).toBeGreaterThanOrEqual(8);
     expect(written.completion_tokens).toBeLessThanOrEqual(Number(truth?.completionTokens));
+  });
+});
+
+describe("what only some hosts offer", () => {
+  const post = (path: string, body: object) =>
+    fetch(`${running.stack.gateway}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${running.stack.tokens.enterprise}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const idOf = (response: Response): string => response.headers.get("x-request-id") ?? "";
+  const sound = (name = "speech.mp3") => new File([Buffer.alloc(64_000, "sound")], name, { type: "audio/mpeg" });
+  const transcribe = { model: "whisper", language: "en" } as const;
+
+  test("transcriptions, in every format, by the official client", async () => {
+    const { transcriptions } = client().audio;
+    const { data: whole, request_id } = await transcriptions.create({ ...transcribe, file: sound() }).withResponse();
+    const words = whole.text.trim();
+    expect(words.split(" ").length).toBeGreaterThan(8);
+    expect(await transcriptions.create({ ...transcribe, file: sound(), response_format: "text" })).toBe(
+      `${whole.text}\n`,
+    );
+    const verbose = await transcriptions.create({ ...transcribe, file: sound(), response_format: "verbose_json" });
+    expect(verbose.text).toBe(whole.text);
+    expect(Number(verbose.duration)).toBe(2);
+    const texts = verbose.segments?.map(({ text }) => text.trim()) ?? [];
+    expect(texts.join(" ")).toBe(words);
+    const srt = await transcriptions.create({ ...transcribe, file: sound(), response_format: "srt" });
+    expect(srt).toMatch(/^1\n00:00:00,000 --> 00:00:\d\d,\d{3}\n/);
+    expect(
+      srt
+        .split("\n\n")
+        .slice(0, -1)
+        .map((cue) => cue.split("\n")[2]),
+    ).toEqual(texts);
+    expect(await transcriptions.create({ ...transcribe, file: sound(), response_format: "vtt" })).toMatch(
+      /^WEBVTT\n\n00:/,
+    );
+    // Ten tokens for each of its two seconds; the words are counted by their length.
+    expect(await row(request_id ?? "")).toMatchObject({
+      route: "transcriptions",
+      host: "vllm",
+      outcome: "complete",
+      prompt_tokens: 20,
+      completion_tokens: Math.ceil(whole.text.length / 4),
+      estimated: true,
+    });
+  });
+
+  test("a recording of the largest size is heard, and a larger one refused", async () => {
+    const { transcriptions } = client().audio;
+    const largest = new File([Buffer.alloc(25 * 1024 * 1024, 1)], "long.wav", { type: "audio/wav" });
+    expect((await transcriptions.create({ ...transcribe, file: largest })).text).toMatch(/\w/);
+    const larger = new File([Buffer.alloc(25 * 1024 * 1024 + 1, 1)], "long.wav", { type: "audio/wav" });
+    const refused = transcriptions.create({ ...transcribe, file: larger });
+    await expect(refused).rejects.toMatchObject({ status: 413, code: "request_too_large", param: "file" });
+  });
+
+  test.each(["stream", "cache_salt"])("%s is refused by its name", async (field) => {
+    const asked = { ...transcribe, file: sound(), [field]: true };
+    await expect(client().audio.transcriptions.create(asked)).rejects.toMatchObject({ status: 400, param: field });
+  });
+
+  test.each([
+    { model: "ranker-vllm", host: "vllm" as const },
+    { model: "ranker-llamacpp", host: "llamacpp" as const },
+    { model: "ranker-native", host: "native" as const },
+  ])("rerank on $host: one shape, the best first, to the engine's token", async ({ model, host }) => {
+    const documents = ["dogs bark", "cats purr at night", "cats"];
+    const response = await post("/v1/rerank", { model, query: "cats purr", documents, top_n: 2 });
+    expect(response.status).toBe(200);
+    const said = (await response.json()) as { results: { index: number; document: object }[]; usage: object };
+    expect(said.results.map(({ index, document }) => ({ index, document }))).toEqual([
+      { index: 1, document: { text: "cats purr at night" } },
+      { index: 2, document: { text: "cats" } },
+    ]);
+    const truth = (await truths(hosts[host])).find(({ requestId }) => requestId === idOf(response));
+    expect(said.usage).toEqual({ prompt_tokens: truth?.promptTokens, total_tokens: truth?.promptTokens });
+    const cost = { prompt_tokens: truth?.promptTokens, completion_tokens: 0, estimated: false };
+    expect(await row(idOf(response))).toMatchObject({ ...cost, route: "rerank", outcome: "complete" });
+  });
+
+  test("tokenize: every engine's answer in one shape, and its count what the engine charges", async () => {
+    const counts: number[] = [];
+    for (const model of ["tiny", "small", "org/big:fp8"]) {
+      const response = await post("/tokenize", { model, messages: say("count this"), return_token_strs: true });
+      expect(response.status).toBe(200);
+      const said = (await response.json()) as { count: number; tokens: number[]; token_strs: string[] };
+      expect(said.tokens).toHaveLength(said.count);
+      expect(said.token_strs.join("")).toContain("count this");
+      expect(await row(idOf(response))).toMatchObject({ route: "tokenize", tokens_used: "0", estimated: false });
+      counts.push(said.count);
+    }
+    expect(new Set(counts).size).toBe(1);
+    const asked = { model: "org/big:fp8", messages: say("count this"), max_tokens: 1 };
+    expect((await client().chat.completions.create(asked)).usage?.prompt_tokens).toBe(counts[0]);
+    const raw = await post("/tokenize", { model: "small", prompt: "one two" });
+    expect(await raw.json()).toMatchObject({ count: 2, tokens: [expect.any(Number), expect.any(Number)] });
   });
 });
 
@@ -486,15 +634,111 @@ test("what a native host cannot do is refused by name", async () => {
   await expect(asking).rejects.toMatchObject({ status: 400, code: "unsupported_value", param: "tools" });
 });
 
+/** The id of a part's process, which leads a group of its own. */
+function pidOf(part: string): number {
+  const book = JSON.parse(readFileSync(join(stateDir, "pids.json"), "utf8")) as { name: string; pid: number }[];
+  const entry = book.find(({ name }) => name === part);
+  if (entry === undefined) throw new Error(`pids.json names no ${part}`);
+  return entry.pid;
+}
+
+describe("a host that answers as no engine should", () => {
+  const ask = (model: string, stream: boolean, headers: Record<string, string> = {}) =>
+    fetch(`${running.stack.gateway}/v1/chat/completions`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${running.stack.tokens.enterprise}`,
+        "content-type": "application/json",
+        ...headers,
+      },
+      body: JSON.stringify({ model, stream, messages: say("hello") }),
+      signal: AbortSignal.timeout(20_000),
+    });
+  /** What a caller makes of it: nothing may be both an answer and an error, nor neither. */
+  async function heard(response: Response): Promise<Heard | string> {
+    const text = await response.text();
+    const errors = [...text.matchAll(/^(?:data: )?(\{"error":.*)$/gm)].map(
+      ([, json]) => JSON.parse(json ?? "").error.code,
+    );
+    const [code, ...more] = errors;
+    const isAnswer = /hello/.test(text) && (!text.startsWith("data:") || text.endsWith("data: [DONE]\n\n"));
+    if (response.status === 200 && isAnswer && code === undefined) return "answer";
+    if (typeof code === "string" && more.length === 0 && !isAnswer) return { status: response.status, code };
+    return `${response.status}: ${text.slice(0, 200)}`;
+  }
+
+  let weighed: ReturnType<typeof weigh>;
+  beforeAll(() => {
+    weighed = weigh(pidOf("worker"));
+  });
+  afterAll(() => weighed?.stop());
+
+  test.each(tricks.flatMap((trick) => [false, true].map((stream) => ({ ...trick, stream }))))(
+    "$name, stream: $stream",
+    async ({ name, stream, whole, streamed }) => {
+      expect(await heard(await ask(name, stream))).toEqual(stream ? streamed : whole);
+      // The Worker is well, and so are its connections.
+      expect(await heard(await ask("trailers", stream))).toBe("answer");
+    },
+  );
+
+  test("the Worker's memory stays within bounds", () => {
+    const bytes = weighed.weighings.map((one) => one.bytes);
+    expect(bytes.length).toBeGreaterThan(3);
+    // Of what they sent no single body would fit in.
+    expect(Math.max(...bytes) - (bytes[0] ?? 0)).toBeLessThan(200e6);
+  });
+
+  test("a host hears of a caller only what it must, and under the gateway's own names", async () => {
+    const { port } = new URL(running.stack.gateway);
+    const authorization = `Bearer ${running.stack.tokens.enterprise}`;
+    const headers = { ...FORGED, authorization, "content-type": "application/json; charset=utf-8" };
+    // A client that sends what fetch would not.
+    const answered = await new Promise<IncomingMessage>((resolve, reject) => {
+      const sending = request({ port, method: "POST", path: "/v1/chat/completions", headers }, resolve);
+      sending.on("error", reject).end(JSON.stringify({ model: "names-itself", messages: say("hello") }));
+    });
+    answered.resume();
+    expect(answered.statusCode).toBe(200);
+    const [requestLine, ...lines] = hostile.heads.at(-1)?.split("\r\n") ?? [];
+    expect(requestLine).toBe("POST /v1/chat/completions HTTP/1.1");
+    const sent = Object.fromEntries(lines.map((line) => line.toLowerCase().split(/: (.*)/, 2)));
+    expect(sent).toEqual({
+      host: new URL(hostile.url).host,
+      authorization: `bearer ${ENGINE_KEY}`,
+      accept: "application/json",
+      "accept-encoding": "identity",
+      "content-type": "application/json",
+      "content-length": expect.stringMatching(/^\d+$/),
+      // The platform's own, with the zone's name: no Worker can leave it out.
+      "cf-worker": expect.any(String),
+      traceparent: FORGED.traceparent,
+      "x-request-id": answered.headers["x-request-id"],
+    });
+    const { "x-request-id": id, ...named } = answered.headers;
+    expect(id).not.toBe("theirs");
+    const OF_THE_WAY = ["connection", "keep-alive", "content-encoding", "content-length", "transfer-encoding", "date"];
+    expect(
+      Object.keys(named)
+        .filter((name) => !OF_THE_WAY.includes(name) && !name.startsWith("x-ratelimit-"))
+        .sort(),
+    ).toEqual([
+      "cache-control",
+      "content-type",
+      "ratelimit",
+      "ratelimit-policy",
+      "vary",
+      "x-causeway-cache",
+      "x-causeway-host",
+      "x-content-type-options",
+    ]);
+    expect(named.ratelimit).toContain('"rpm"');
+  });
+});
+
 describe("with Postgres hanging", () => {
-  const postgres = (): number => {
-    const book = JSON.parse(readFileSync(join(stateDir, "pids.json"), "utf8")) as { name: string; pid: number }[];
-    const entry = book.find(({ name }) => name === "postgres");
-    if (entry === undefined) throw new Error("pids.json names no postgres");
-    return entry.pid;
-  };
   // The whole group: a stopped postmaster alone leaves its children answering.
-  const signal = (name: NodeJS.Signals) => process.kill(-postgres(), name);
+  const signal = (name: NodeJS.Signals) => process.kill(-pidOf("postgres"), name);
 
   test("callers are served, admins hear 503, and what was used is in the ledger afterwards", async () => {
     const { gateway, tokens, apiKey } = running.stack;

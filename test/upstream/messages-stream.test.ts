@@ -190,8 +190,10 @@ const hostOf = (more: Record<string, unknown>): Host => servedBy(more, { templat
 test("a host that offers it is asked natively: with its name for the model, and the bound that the tier has set", () => {
   const asked = messagesQuestion(ASKED, "r");
   const question = { ...asked, body: { ...asked.body, max_tokens: 50 } };
-  expect(isAskedNatively(hostOf({ offers: ["messages"] }), question)).toBe(true);
+  expect(isAskedNatively(hostOf({ offers: ["messages"], cacheSalt: false }), question)).toBe(true);
   expect(isAskedNatively(hostOf({ offers: ["responses"] }), question)).toBe(false);
+  // Its own route would not part the prefix cache by tenant.
+  expect(isAskedNatively(hostOf({ offers: ["messages"] }), question)).toBe(false);
   expect(messagesRequest(question, served)).toEqual({
     model: "org/served",
     max_tokens: 50,
@@ -223,7 +225,7 @@ describe("a count", () => {
   const answer = (tokens: number | null) => ({ kind: "answer", answer: tokens });
 
   test("by the host's own Messages route", async () => {
-    const host = hostOf({ offers: ["messages"] });
+    const host = hostOf({ offers: ["messages"], cacheSalt: false });
     const { asked, reply } = await count(host, {
       "/v1/messages/count_tokens": () => Response.json({ input_tokens: 7 }),
     });

@@ -7,6 +7,7 @@ import { BadField, flag, text } from "../fields.ts";
 import { generate } from "../generate.ts";
 import type { Machine } from "../machine.ts";
 import { rawPrompts } from "../prompts.ts";
+import { runRerank } from "../rerank.ts";
 import { forcedCall, jsonAnswer } from "../scripts.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
@@ -14,12 +15,13 @@ import { chatPrompt } from "./chat-prompt.ts";
 import { chatShape } from "./chat-shape.ts";
 import { completionShape } from "./completion-shape.ts";
 import { errorBody, OVERLOADED, refuse, refuseField, VLLM_HEADERS } from "./errors.ts";
-import { readLimits, readN } from "./limits.ts";
+import { readLimits, readN, readSalt } from "./limits.ts";
 import { countMessages, messages } from "./messages.ts";
 import { vllmMetrics } from "./metrics.ts";
 import { modelList } from "./models.ts";
 import { chatBodyOf } from "./responses-request.ts";
 import { responsesShape } from "./responses-shape.ts";
+import { transcribe } from "./transcribe.ts";
 
 /** vLLM's default for /v1/completions when no limit is given. */
 const DEFAULT_COMPLETION_TOKENS = 16;
@@ -54,6 +56,10 @@ export const VLLM_ROUTES: Readonly<Record<string, { readonly method: "GET" | "PO
     run: (machine, { res }) =>
       reply(res, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, vllmMetrics(machine)),
   },
+  "/v1/audio/transcriptions": { method: "POST", run: transcriptions },
+  "/rerank": { method: "POST", run: rerank },
+  "/v1/rerank": { method: "POST", run: rerank },
+  "/v2/rerank": { method: "POST", run: rerank },
   "/tokenize": { method: "POST", run: tokenizeRoute },
   "/detokenize": { method: "POST", run: detokenizeRoute },
 };
@@ -65,6 +71,9 @@ export const VLLM_INFERENCE: ReadonlySet<string> = new Set([
   "/v1/responses",
   "/v1/embeddings",
   "/v1/messages",
+  "/v1/audio/transcriptions",
+  "/v1/rerank",
+  "/tokenize",
 ]);
 
 function chat(machine: Machine, exchange: Exchange): void {
@@ -89,7 +98,7 @@ function chat(machine: Machine, exchange: Exchange): void {
   });
   const shift = samplingShift(body, machine.nextNumber);
   const script = call?.arguments ?? jsonAnswer(body) ?? undefined;
-  const cacheSalt = text(body, "cache_salt", "");
+  const cacheSalt = readSalt(body);
   const stream = flag(body, "stream");
   if (
     !generate(machine, exchange, { id, model, prompts: [prompt], n, shift, limits, script, cacheSalt, stream }, shape)
@@ -101,7 +110,7 @@ function responses(machine: Machine, exchange: Exchange): void {
   const { res } = exchange;
   if (!knowsModel(machine, exchange)) return;
   const body = chatBodyOf(exchange.body);
-  const prompt = chatPrompt(body);
+  const prompt = chatPrompt(body, machine.options.trimsContent ?? false);
   const call = forcedCall(body);
   const limits = readLimits(body, countTokens(prompt), machine.options.contextTokens, null);
   const model = modelName(machine, exchange);
@@ -148,7 +157,7 @@ function completions(machine: Machine, exchange: Exchange): void {
   });
   const shift = samplingShift(body, machine.nextNumber);
   const script = jsonAnswer(body) ?? undefined;
-  const cacheSalt = text(body, "cache_salt", "");
+  const cacheSalt = readSalt(body);
   const stream = flag(body, "stream");
   if (!generate(machine, exchange, { id, model, prompts, n, shift, limits, script, cacheSalt, stream }, shape))
     refuse(res, OVERLOADED);
@@ -193,7 +202,8 @@ function tokenizeRoute(machine: Machine, exchange: Exchange): void {
   if (body.messages === undefined && body.prompt === undefined) throw new BadField("prompt", "Field required", true);
   const tokens = machine.tokenIds.encode(prompt);
   const { contextTokens } = machine.options;
-  replyJson(res, 200, { count: tokens.length, max_model_len: contextTokens, tokens, token_strs: null }, VLLM_HEADERS);
+  const token_strs = flag(body, "return_token_strs") ? tokens.map((id) => machine.tokenIds.decode([id])) : null;
+  replyJson(res, 200, { count: tokens.length, max_model_len: contextTokens, tokens, token_strs }, VLLM_HEADERS);
 }
 
 function detokenizeRoute(machine: Machine, exchange: Exchange): void {
@@ -201,6 +211,31 @@ function detokenizeRoute(machine: Machine, exchange: Exchange): void {
   if (!knowsModel(machine, exchange)) return;
   const [prompt] = rawPrompts(body, "tokens", machine.tokenIds);
   replyJson(res, 200, { prompt }, VLLM_HEADERS);
+}
+
+function rerank(machine: Machine, exchange: Exchange): void {
+  if (!knowsModel(machine, exchange)) return;
+  const model = modelName(machine, exchange);
+  const id = `rerank-${exchange.requestId}`;
+  const way = { id, model, headers: VLLM_HEADERS, errorBody: BROKEN };
+  const isTaken = runRerank(machine, exchange, way, (ranks, promptTokens) => ({
+    id,
+    model,
+    usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+    results: ranks.map(({ index, text: said, score }) => ({
+      index,
+      document: { text: said, multi_modal: null },
+      relevance_score: score,
+    })),
+  }));
+  if (!isTaken) refuse(exchange.res, OVERLOADED);
+}
+
+function transcriptions(machine: Machine, exchange: Exchange): void {
+  if (!knowsModel(machine, exchange)) return;
+  const model = modelName(machine, exchange);
+  const way = { id: `trsc-${exchange.requestId}`, model, headers: VLLM_HEADERS, errorBody: BROKEN };
+  if (!transcribe(machine, exchange, way)) refuse(exchange.res, OVERLOADED);
 }
 
 /** A missing model means the first one, as in vLLM; an unknown one is 404. */

@@ -1,6 +1,6 @@
 /** `POST /v1/messages`: from Anthropic's document to a question that is asked as chat. Pure. */
 import type { JsonObject } from "#src/json.ts";
-import type { Question } from "../question.ts";
+import { type Question, WHOLE } from "../question.ts";
 import type { Wording } from "../wording.ts";
 import { type Asked, askedOf, type Counted, countedOf } from "./document.ts";
 import { chatOf, isPrefill, promptOf } from "./to-chat.ts";
@@ -27,6 +27,7 @@ export function countQuestion(document: JsonObject, requestId: string): Question
 
 function asChat(asked: Counted, wording: Wording): Omit<Question, "stream" | "wantsUsage"> {
   return {
+    ...WHOLE,
     route: "chat",
     model: asked.model,
     body: promptOf(asked),
