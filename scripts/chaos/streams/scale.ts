@@ -61,7 +61,7 @@ export const SHORT: StreamsScale = {
 
 /** For the tests, which judge no figure of speed or memory; they cut answers into chunks in a file of their own. */
 export const BRIEF: StreamsScale = {
-  deaths: { questions: 300, atOnce: 16, firstTokenMs: 8_000, betweenTokensMs: 5_000 },
+  deaths: { questions: 240, atOnce: 16, firstTokenMs: 8_000, betweenTokensMs: 5_000 },
   leaving: { callers: 60, perSecond: 4 },
   held: [{ streams: 60, eventsPerSecond: 4, forMs: 8_000 }],
   readers: { readers: 6, answerBytes: ANSWER_BYTES, forMs: 15_000 },
