@@ -5,7 +5,7 @@ import { SCENARIOS, type ScenarioName } from "./scenario.ts";
 import { STREAM_SCENARIOS, type StreamScenario } from "./streams/scale.ts";
 
 export const USAGE = `npm run chaos -- fleet [flags]      Hosts die, flap and drown while callers go on asking; about 15 minutes.
-npm run chaos -- streams [flags]    Hosts die, stall and talk garbage in the midst of answers; about 20 minutes.
+npm run chaos -- streams [flags]    Hosts die, stall and talk garbage in the midst of answers; about 30 minutes.
 
   --short       smaller numbers; about five minutes
   --only A,B    some of the scenarios; of fleet: ${SCENARIOS.join(", ")};

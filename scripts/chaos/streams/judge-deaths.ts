@@ -95,8 +95,8 @@ function isSeam({ one, deaths, verdict }: Case): boolean {
 function isUnknowable({ one }: Case): boolean {
   const { asked, client } = one;
   const [expected, heard] = [expectedText(asked), client.text];
-  const isCutElsewhere = expected.startsWith(heard) || heard.startsWith(expected);
-  return asked.stop.length > 0 && client.finishReason === "length" && isCutElsewhere;
+  const isCutElsewhere = client.finishReason === "length" && expected.startsWith(heard);
+  return asked.stop.length > 0 && (isCutElsewhere || heard.startsWith(expected));
 }
 
 function stalls(kinds: readonly string[]): boolean {
