@@ -54,6 +54,11 @@ const grammar = z.strictObject({
   region: z.array(z.string().min(1)).default([]),
   /** Only llama.cpp: the host answers `/completion` and has no `/v1` routes; requests and streams are translated. */
   native: z.boolean().default(false),
+  /**
+   * Only vLLM: whether its prefix cache is parted by tenant (`cache_salt`), so that nobody can time what others asked.
+   * Builds with engine V0 refuse the field, and those before 0.6.5 every field that they do not know: false for those.
+   */
+  cacheSalt: z.boolean().default(true),
   /** Routes of the engine beyond chat, completions and embeddings. */
   offers: z.array(z.enum(OFFERS)).default([]),
   /** Requests the engine works on at once: `max_num_seqs` (vLLM), `--parallel` (llama.cpp). Absent: `USUAL_SLOTS`. */

@@ -1,6 +1,7 @@
 /** One model as callers know it: who answers for it, how, for whom, and for how much. Grammar only, like `schema.ts`. */
 import { z } from "zod";
 import { modelName, name, role } from "./names.ts";
+import { publicOrigin } from "./origin.ts";
 import { price } from "./price.ts";
 import { residency } from "./residency.ts";
 import { served, shadow } from "./served.ts";
@@ -47,6 +48,11 @@ export const model = z.strictObject({
   price: price.optional(),
   /** Keeps prompts and answers in the ledger. Absent: neither is stored anywhere. */
   storeContent: z.boolean().default(false),
+  /**
+   * Where URLs in a question's content may lead; empty: only `data:` URLs are taken. It is the host that fetches them,
+   * from inside its network: name only origins that are trusted not to redirect it, nor to resolve to an address there.
+   */
+  remoteContent: z.array(publicOrigin).default([]),
   /** Absent: answers are never cached. `ttl` in seconds (KV allows no less than 60). */
   cache: z
     .strictObject({

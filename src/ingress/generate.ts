@@ -23,12 +23,14 @@ import { answerStreamed } from "./answer-streamed.ts";
 import { answerWhole } from "./answer-whole.ts";
 import { type Asking, LEASE_NOT_DURABLE } from "./ask-hosts.ts";
 import { readJson } from "./body.ts";
+import { cacheSaltOf } from "./cache-salt.ts";
 import type { KnownCall } from "./call.ts";
 import { contentOf, wordsOf } from "./content.ts";
 import { draftOf } from "./draft.ts";
 import { tierOf } from "./limits.ts";
 import { modelOf, switchedOn } from "./models.ts";
 import type { Question } from "./question.ts";
+import { refuseRemote } from "./remote-content.ts";
 import { mustStayHome } from "./residency.ts";
 import { settleBehind } from "./settle.ts";
 
@@ -46,6 +48,7 @@ export async function generate(call: KnownCall, read: (document: JsonObject) => 
   const { document, bytes } = await readJson(call.request);
   const named = read(document);
   const model = servingModel(call, named, bytes);
+  refuseRemote(named.body, model.remoteContent);
   const asked = naming(named, model);
   const onlyOnPrem = mustStayHome(call, model);
   const tier = tierOf(call);
@@ -54,9 +57,10 @@ export async function generate(call: KnownCall, read: (document: JsonObject) => 
   const reservation = reservationOf(question, bytes);
   const draft = draftOf(call, question, model, reservation, cacheable ? "miss" : "bypass");
 
-  const [admitted, { keeping, kept }] = await Promise.all([
+  const [admitted, { keeping, kept }, cacheSalt] = await Promise.all([
     admission(call, tier, draft, worstCost(reservation, model)),
     cacheable ? lookUpAnswer(call, question, model) : { keeping: null, kept: null },
+    cacheSaltOf(call.principal, call.env.CAUSEWAY_SECRET),
   ]);
   const lease = leaseOf(call, tier, draft, model.deadlines.total, admitted);
   const headers = {
@@ -70,7 +74,7 @@ export async function generate(call: KnownCall, read: (document: JsonObject) => 
 
   const asking: Asking = {
     call,
-    question,
+    question: { ...question, cacheSalt },
     model,
     lease,
     draft,

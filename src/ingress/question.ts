@@ -24,6 +24,8 @@ export type Question = {
   readonly original: JsonObject | null;
   /** What a host must offer beside chat, completions and embeddings to be asked this at all. */
   readonly needs: Offer | null;
+  /** Parts the hosts' prefix caches by tenant (`cache-salt.ts`); null until it is known who asks. */
+  readonly cacheSalt: string | null;
 };
 
 /** Answers to one question: each costs the host as much as a question of its own. */
@@ -51,15 +53,13 @@ const shared = {
   user: text.nullish(),
 };
 
-/** Remote and file URLs in content would be fetched by the host, from inside its network. */
-const dataUrl = z.union([text, z.looseObject({ url: text })]).refine((value) => {
-  return (typeof value === "string" ? value : value.url).startsWith("data:");
-}, "only data: URLs are taken");
+/** Where its URLs may lead is for `remote-content.ts`, when the model is known. */
+const url = z.union([text, z.looseObject({ url: text })]);
 const part = z.looseObject({
   type: text,
-  image_url: dataUrl.optional(),
-  video_url: dataUrl.optional(),
-  audio_url: dataUrl.optional(),
+  image_url: url.optional(),
+  video_url: url.optional(),
+  audio_url: url.optional(),
 });
 const message = z.looseObject({
   role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
@@ -166,5 +166,6 @@ export function questionOf(route: Route, body: JsonObject): Question {
     throw new Problem("invalid_value", { param: "stream_options", message });
   }
   const wantsUsage = options?.include_usage === true;
-  return { route, model, stream: stream === true, wantsUsage, body, wording: OPENAI, original: null, needs: null };
+  const asked = { route, model, stream: stream === true, wantsUsage, body };
+  return { ...asked, wording: OPENAI, original: null, needs: null, cacheSalt: null };
 }

@@ -81,7 +81,12 @@ export function dialectOf(
   const counting = host.engine === "vllm" ? "usage" : "timings";
   return {
     path: PATHS[route],
-    body: { ...bodyFor(host, question), model: served.as, ...(question.stream ? streamOptions(host, question) : {}) },
+    body: {
+      ...bodyFor(host, question),
+      model: served.as,
+      ...(question.stream ? streamOptions(host, question) : {}),
+      ...saltOf(host, question),
+    },
     stream: () =>
       new OpenAiStream(
         { usageChunk: !question.wantsUsage, member: asked(question, counting) ? null : counting },
@@ -89,6 +94,12 @@ export function dialectOf(
       ),
     answer: null,
   };
+}
+
+/** What parts vLLM's prefix cache by tenant. Embeddings of builds that cache none ignore it. */
+function saltOf({ engine, cacheSalt }: Host, question: Question): JsonObject {
+  if (engine !== "vllm" || !cacheSalt || question.cacheSalt === null) return {};
+  return { cache_salt: question.cacheSalt };
 }
 
 /**

@@ -68,6 +68,19 @@ describe("what is asked of a host", () => {
   });
 
   test.each([
+    { name: "vLLM", host: VLLM, route: "chat", salt: { cache_salt: "s" } },
+    { name: "vLLM", host: VLLM, route: "completions", salt: { cache_salt: "s" } },
+    { name: "vLLM, embeddings", host: VLLM, route: "embeddings", salt: { cache_salt: "s" } },
+    { name: "a vLLM that does not know it", host: { ...VLLM, cacheSalt: false }, route: "chat", salt: {} },
+    { name: "llama.cpp", host: LLAMA, route: "chat", salt: {} },
+    { name: "native llama.cpp", host: NATIVE, route: "chat", salt: {} },
+    { name: "a service", host: { engine: "openai" }, route: "chat", salt: {} },
+  ] as const)("whose prefixes are shared with whom: $name", ({ host, route, salt }) => {
+    const { body } = dialect(host, { ...question(route), cacheSalt: "s" });
+    expect("cache_salt" in body ? { cache_salt: body.cache_salt } : {}).toEqual(salt);
+  });
+
+  test.each([
     { name: "vLLM", host: VLLM, route: "chat", path: "/v1/chat/completions" },
     { name: "vLLM", host: VLLM, route: "completions", path: "/v1/completions" },
     { name: "llama.cpp", host: LLAMA, route: "chat", path: "/v1/chat/completions" },

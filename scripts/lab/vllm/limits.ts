@@ -32,6 +32,20 @@ export function readLimits(body: Json, promptTokens: number, contextTokens: numb
   return { maxTokens, minTokens, ignoreEos: flag(body, "ignore_eos"), stop: texts(body, "stop"), holdback: "always" };
 }
 
+/** Reads `cache_salt`; "" where there is none. @throws BadField */
+export function readSalt(body: Json): string {
+  if (body.cache_salt === undefined || body.cache_salt === null) return "";
+  const salt = body.cache_salt;
+  if (typeof salt !== "string" || salt === "")
+    throw new BadField("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided.");
+  if (salt.length > 128 || /[@/\\\0]/.test(salt))
+    throw new BadField(
+      "cache_salt",
+      "Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', '\\\\', or NUL.",
+    );
+  return salt;
+}
+
 /** Reads `n`, which greedy sampling allows only as 1. @throws BadField */
 export function readN(body: Json): number {
   const n = count(body, "n", 1) ?? 1;

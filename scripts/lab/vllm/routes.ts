@@ -13,7 +13,7 @@ import { reply, replyJson } from "../whole-reply.ts";
 import { chatShape } from "./chat-shape.ts";
 import { completionShape } from "./completion-shape.ts";
 import { errorBody, OVERLOADED, refuse, refuseField, VLLM_HEADERS } from "./errors.ts";
-import { readLimits, readN } from "./limits.ts";
+import { readLimits, readN, readSalt } from "./limits.ts";
 import { vllmMetrics } from "./metrics.ts";
 import { modelList } from "./models.ts";
 import { chatBodyOf } from "./responses-request.ts";
@@ -78,7 +78,7 @@ function chat(machine: Machine, exchange: Exchange): void {
   });
   const shift = samplingShift(body, machine.nextNumber);
   const script = call?.arguments ?? jsonAnswer(body) ?? undefined;
-  const cacheSalt = text(body, "cache_salt", "");
+  const cacheSalt = readSalt(body);
   const stream = flag(body, "stream");
   if (
     !generate(machine, exchange, { id, model, prompts: [prompt], n, shift, limits, script, cacheSalt, stream }, shape)
@@ -137,7 +137,7 @@ function completions(machine: Machine, exchange: Exchange): void {
   });
   const shift = samplingShift(body, machine.nextNumber);
   const script = jsonAnswer(body) ?? undefined;
-  const cacheSalt = text(body, "cache_salt", "");
+  const cacheSalt = readSalt(body);
   const stream = flag(body, "stream");
   if (!generate(machine, exchange, { id, model, prompts, n, shift, limits, script, cacheSalt, stream }, shape))
     refuse(res, OVERLOADED);
