@@ -110,10 +110,14 @@ export type EventFields = {
   readonly data: string | null;
 };
 
-/** Reads one whole event as cut by `EventSplitter`. */
+/**
+ * Reads one whole event as cut by `EventSplitter`.
+ *
+ * @throws TypeError when it is not UTF-8
+ */
 export function fieldsOf(event: Uint8Array): EventFields {
   // The decoder drops a leading BOM, as the grammar asks of the stream's first bytes.
-  const lines = new TextDecoder().decode(event).split(/\r\n|\r|\n/);
+  const lines = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(event).split(/\r\n|\r|\n/);
   const data: string[] = [];
   let name: string | null = null;
   for (const line of lines) {

@@ -4,7 +4,7 @@
  */
 import { concat } from "#src/bytes.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
-import { EventSplitter, EventTooLarge } from "#src/sse.ts";
+import { type EventFields, EventSplitter, EventTooLarge, fieldsOf } from "#src/sse.ts";
 import type { ChunkHead, Mark, Seam } from "./seam.ts";
 import { NOTHING_YET, type Tally, tokensOf } from "./tally.ts";
 
@@ -145,6 +145,19 @@ export abstract class AnswerStream {
   /** True once the caller has got something that it waited for. */
   get hasContent(): boolean {
     return this.counted.contentPieces > 0;
+  }
+}
+
+/**
+ * The fields of one event.
+ *
+ * @throws BrokenStream when it is not UTF-8: some clients fall over it, others read another text than was counted
+ */
+export function readEvent(event: Uint8Array): EventFields {
+  try {
+    return fieldsOf(event);
+  } catch (cause) {
+    throw new BrokenStream("an event is not UTF-8", { cause });
   }
 }
 

@@ -17,6 +17,13 @@ const said = z.looseObject({
   type: z.string().nullish().catch(null),
   param: z.string().nullish().catch(null),
 });
+/** A sentence and nothing else: FastAPI's of an exception, and services that speak OpenAI's protocol less than they say. */
+const sentence = z
+  .union([
+    z.looseObject({ error: z.string() }).transform(({ error }) => error),
+    z.looseObject({ detail: z.string() }).transform(({ detail }) => detail),
+  ])
+  .transform((message) => ({ message, type: null, param: null }));
 /** FastAPI's own checks, which come before the engine's. */
 const fastApi = z
   .looseObject({
@@ -27,7 +34,7 @@ const fastApi = z
     return { message: first?.msg ?? "", type: null, param: path === "" ? null : path };
   });
 /** Older vLLM puts the members at the top level. */
-const envelope = z.union([z.looseObject({ error: said }).transform(({ error }) => error), fastApi, said]);
+const envelope = z.union([z.looseObject({ error: said }).transform(({ error }) => error), fastApi, sentence, said]);
 
 /** An engine's sentence is passed on for the caller's own mistakes, up to this length. */
 const MAX_MESSAGE = 1_000;

@@ -77,7 +77,8 @@ export async function askWhole(
   if (!isAnswer(response, "application/json")) return refused(response);
   const bytes = await readBounded(response.body, MAX_ANSWER_BYTES);
   if (bytes === null) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
-  const text = new TextDecoder().decode(bytes);
+  // What is not UTF-8 is no answer: clients would read another text than was counted, or fall over it.
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   const document: unknown = JSON.parse(text);
   if (typeof document !== "object" || document === null || Array.isArray(document))
     throw new Error("the answer is not a JSON object");

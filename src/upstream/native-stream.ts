@@ -2,8 +2,8 @@
  * llama.cpp's native stream to OpenAI's: `{"content", "stop"}` events become chunks, the last one also the finish
  * reason, the usage and `[DONE]`, which the native route does not send. Pure.
  */
-import { eventOf, fieldsOf } from "#src/sse.ts";
-import { AnswerStream, BrokenStream, parseEvent } from "./answer-stream.ts";
+import { eventOf } from "#src/sse.ts";
+import { AnswerStream, BrokenStream, parseEvent, readEvent } from "./answer-stream.ts";
 import { chunkOf, countOf, finishReasonOf, type NativeReply, usageOf } from "./native.ts";
 import type { ChunkHead } from "./seam.ts";
 import { counts } from "./tally.ts";
@@ -30,7 +30,7 @@ export class NativeStream extends AnswerStream {
   }
 
   protected take(event: Uint8Array): Uint8Array[] {
-    const { name, data } = fieldsOf(event);
+    const { name, data } = readEvent(event);
     if (data === null || data.trim() === "[DONE]") return [];
     if (name === "error") throw new BrokenStream("the engine reported an error");
     const document = parseEvent(data);

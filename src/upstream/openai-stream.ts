@@ -4,8 +4,8 @@
  * each chunk that make a cancelled answer's cost exact. Pure.
  */
 import { concat } from "#src/bytes.ts";
-import { eventOf, fieldsOf } from "#src/sse.ts";
-import { AnswerStream, BrokenStream, isObject, parseEvent } from "./answer-stream.ts";
+import { eventOf } from "#src/sse.ts";
+import { AnswerStream, BrokenStream, isObject, parseEvent, readEvent } from "./answer-stream.ts";
 import { type ChunkHead, headOf } from "./seam.ts";
 import { counts, type Tally } from "./tally.ts";
 
@@ -49,7 +49,7 @@ export class OpenAiStream extends AnswerStream {
   }
 
   protected take(event: Uint8Array): readonly Uint8Array[] {
-    const { name, data } = fieldsOf(event);
+    const { name, data } = readEvent(event);
     if (data === null) return [event];
     if (name === "error") throw new BrokenStream("the engine reported an error");
     if (data.trim() === "[DONE]") {

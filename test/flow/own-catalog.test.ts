@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
@@ -10,6 +11,8 @@ import { parseDoorOptions } from "#scripts/lab/door/options.ts";
 import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
 import { type RunningStack, startStack } from "#scripts/stack/stack.ts";
 import { pathRuleOf } from "#scripts/tunnel/paths.ts";
+import { weigh } from "#scripts/chaos/memory.ts";
+import { type Heard, type HostileHost, startHostileHost, tricksOf } from "./hostile-host.ts";
 import { eventually } from "./world.ts";
 
 /** An operator's own hosts and catalog: a native llama.cpp, engines that ask for their keys, and one behind Access. */
@@ -18,6 +21,39 @@ const TOKEN = { ACCESS_CLIENT_ID: "gateway.access", ACCESS_CLIENT_SECRET: "secre
 const stateDir = mkdtempSync(join(tmpdir(), "causeway-own-"));
 let hosts: Record<"native" | "llamacpp" | "vllm" | "guarded", LabHost>;
 let door: Door;
+/** Headers that a caller sends to be taken for somebody else, or to reach behind the gateway. */
+const FORGED: Record<string, string> = {
+  connection: "close, x-internal, x-api-key",
+  "keep-alive": "timeout=5",
+  "proxy-connection": "keep-alive",
+  upgrade: "h2c",
+  "x-internal": "1",
+  te: "trailers",
+  trailer: "x",
+  cookie: "session=1",
+  "proxy-authorization": "Basic eDp5",
+  "cf-connecting-ip": "1.2.3.4",
+  "cf-access-client-id": "forged",
+  "cf-access-jwt-assertion": "forged",
+  "cf-ray": "forged",
+  "x-forwarded-for": "1.2.3.4",
+  "x-forwarded-host": "evil.example",
+  forwarded: "for=1.2.3.4",
+  "x-real-ip": "1.2.3.4",
+  "x-api-key": "forged",
+  "x-request-id": "forged",
+  "openai-organization": "org-x",
+  "user-agent": "canary-agent",
+  "accept-language": "de",
+  "accept-encoding": "gzip, br",
+  referer: "https://evil.example/",
+  origin: "https://evil.example",
+  traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+};
+/** Where no redirect may lead. */
+const ELSEWHERE = "http://127.0.0.1:9";
+const tricks = tricksOf(ELSEWHERE);
+let hostile: HostileHost;
 let running: RunningStack;
 
 beforeAll(async () => {
@@ -38,6 +74,7 @@ beforeAll(async () => {
       path: pathRuleOf({ engine: "vllm", native: false, offers: [] }),
     }),
   );
+  hostile = await startHostileHost(tricks);
   const deadlines = { firstToken: 1_000, betweenTokens: 1_000, total: 20_000 };
   const host = (id: keyof typeof hosts, engine: string, more = {}) => {
     return { id, engine, slots: 4, reach: { via: "direct", url: hosts[id].url }, keyFrom: "ENGINE_KEY", ...more };
@@ -49,6 +86,7 @@ beforeAll(async () => {
       host("vllm", "vllm", { cost: { perHour: 3.6 } }),
       host("guarded", "vllm", { reach: { via: "access", url: door.url } }),
       { ...host("vllm", "vllm", { offers: ["responses"] }), id: "speaker" },
+      { id: "hostile", engine: "vllm", reach: { via: "direct", url: hostile.url }, keyFrom: "ENGINE_KEY" },
     ],
     models: [
       { id: "tiny", served: [{ host: "native", as: "tiny.gguf", template: "chatml" }], deadlines },
@@ -62,6 +100,12 @@ beforeAll(async () => {
         storeContent: true,
         price: { per1kTokens: 1, hostTime: true, version: "of-this-test" },
       },
+      // One for each, so that no breaker opens.
+      ...tricks.map(({ name, isEndless = false }) => ({
+        id: name,
+        served: [{ host: "hostile", as: name }],
+        ...(isEndless ? { deadlines: { firstToken: 1_500, betweenTokens: 1_000, total: 1_200 } } : {}),
+      })),
     ],
   };
   const catalogFile = join(stateDir, "catalog.json");
@@ -75,7 +119,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await running?.stop();
   await door?.stop();
-  await Promise.all(Object.values(hosts ?? {}).map((host) => host.stop()));
+  await Promise.all([...Object.values(hosts ?? {}), hostile].map((host) => host?.stop()));
   rmSync(stateDir, { recursive: true, force: true });
 });
 
@@ -299,15 +343,107 @@ test("what a native host cannot do is refused by name", async () => {
   await expect(asking).rejects.toMatchObject({ status: 400, code: "unsupported_value", param: "tools" });
 });
 
+/** The id of a part's process, which leads a group of its own. */
+function pidOf(part: string): number {
+  const book = JSON.parse(readFileSync(join(stateDir, "pids.json"), "utf8")) as { name: string; pid: number }[];
+  const entry = book.find(({ name }) => name === part);
+  if (entry === undefined) throw new Error(`pids.json names no ${part}`);
+  return entry.pid;
+}
+
+describe("a host that answers as no engine should", () => {
+  const ask = (model: string, stream: boolean, headers: Record<string, string> = {}) =>
+    fetch(`${running.stack.gateway}/v1/chat/completions`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${running.stack.tokens.enterprise}`,
+        "content-type": "application/json",
+        ...headers,
+      },
+      body: JSON.stringify({ model, stream, messages: say("hello") }),
+      signal: AbortSignal.timeout(20_000),
+    });
+  /** What a caller makes of it: nothing may be both an answer and an error, nor neither. */
+  async function heard(response: Response): Promise<Heard | string> {
+    const text = await response.text();
+    const errors = [...text.matchAll(/^(?:data: )?(\{"error":.*)$/gm)].map(
+      ([, json]) => JSON.parse(json ?? "").error.code,
+    );
+    const [code, ...more] = errors;
+    const isAnswer = /hello/.test(text) && (!text.startsWith("data:") || text.endsWith("data: [DONE]\n\n"));
+    if (response.status === 200 && isAnswer && code === undefined) return "answer";
+    if (typeof code === "string" && more.length === 0 && !isAnswer) return { status: response.status, code };
+    return `${response.status}: ${text.slice(0, 200)}`;
+  }
+
+  let weighed: ReturnType<typeof weigh>;
+  beforeAll(() => {
+    weighed = weigh(pidOf("worker"));
+  });
+  afterAll(() => weighed?.stop());
+
+  test.each(tricks.flatMap((trick) => [false, true].map((stream) => ({ ...trick, stream }))))(
+    "$name, stream: $stream",
+    async ({ name, stream, whole, streamed }) => {
+      expect(await heard(await ask(name, stream))).toEqual(stream ? streamed : whole);
+      // The Worker is well, and so are its connections.
+      expect(await heard(await ask("trailers", stream))).toBe("answer");
+    },
+  );
+
+  test("the Worker's memory stays within bounds", () => {
+    const bytes = weighed.weighings.map((one) => one.bytes);
+    expect(bytes.length).toBeGreaterThan(3);
+    // Of what they sent no single body would fit in.
+    expect(Math.max(...bytes) - (bytes[0] ?? 0)).toBeLessThan(200e6);
+  });
+
+  test("a host hears of a caller only what it must, and under the gateway's own names", async () => {
+    const { port } = new URL(running.stack.gateway);
+    const authorization = `Bearer ${running.stack.tokens.enterprise}`;
+    const headers = { ...FORGED, authorization, "content-type": "application/json; charset=utf-8" };
+    // A client that sends what fetch would not.
+    const answered = await new Promise<IncomingMessage>((resolve, reject) => {
+      const sending = request({ port, method: "POST", path: "/v1/chat/completions", headers }, resolve);
+      sending.on("error", reject).end(JSON.stringify({ model: "names-itself", messages: say("hello") }));
+    });
+    answered.resume();
+    expect(answered.statusCode).toBe(200);
+    const [requestLine, ...lines] = hostile.heads.at(-1)?.split("\r\n") ?? [];
+    expect(requestLine).toBe("POST /v1/chat/completions HTTP/1.1");
+    const sent = Object.fromEntries(lines.map((line) => line.toLowerCase().split(/: (.*)/, 2)));
+    expect(sent).toEqual({
+      host: new URL(hostile.url).host,
+      authorization: `bearer ${ENGINE_KEY}`,
+      accept: "application/json",
+      "accept-encoding": "identity",
+      "content-type": "application/json",
+      "content-length": expect.stringMatching(/^\d+$/),
+      // The platform's own, with the zone's name: no Worker can leave it out.
+      "cf-worker": expect.any(String),
+      traceparent: FORGED.traceparent,
+      "x-request-id": answered.headers["x-request-id"],
+    });
+    const { "x-request-id": id, ...named } = answered.headers;
+    expect(id).not.toBe("theirs");
+    const OF_THE_WAY = ["connection", "keep-alive", "content-encoding", "content-length", "transfer-encoding", "date"];
+    expect(Object.keys(named).filter((name) => !OF_THE_WAY.includes(name) && !name.startsWith("x-ratelimit-")).sort()).toEqual([
+      "cache-control",
+      "content-type",
+      "ratelimit",
+      "ratelimit-policy",
+      "vary",
+      "x-causeway-cache",
+      "x-causeway-host",
+      "x-content-type-options",
+    ]);
+    expect(named.ratelimit).toContain('"rpm"');
+  });
+});
+
 describe("with Postgres hanging", () => {
-  const postgres = (): number => {
-    const book = JSON.parse(readFileSync(join(stateDir, "pids.json"), "utf8")) as { name: string; pid: number }[];
-    const entry = book.find(({ name }) => name === "postgres");
-    if (entry === undefined) throw new Error("pids.json names no postgres");
-    return entry.pid;
-  };
   // The whole group: a stopped postmaster alone leaves its children answering.
-  const signal = (name: NodeJS.Signals) => process.kill(-postgres(), name);
+  const signal = (name: NodeJS.Signals) => process.kill(-pidOf("postgres"), name);
 
   test("callers are served, admins hear 503, and what was used is in the ledger afterwards", async () => {
     const { gateway, tokens, apiKey } = running.stack;

@@ -32,7 +32,8 @@ export function surroundingsOn(database: TestDatabase, changed: Partial<Surround
 export const hostsOf = (...hosts: readonly (Pick<Host, "id" | "engine"> & Partial<Host>)[]): Host[] =>
   hosts.map((host) => {
     const reach = { via: "direct" as const, url: `http://${host.id}.test` };
-    return { native: false, offers: [], region: [], slots: 4, overcommit: 1, weight: 1, backup: false, reach, ...host };
+    const open = { native: false, offers: [], cacheSalt: true };
+    return { ...open, region: [], slots: 4, overcommit: 1, weight: 1, backup: false, reach, ...host };
   });
 
 /** Into the ledger, as the consumer writes it. */
