@@ -10,7 +10,17 @@ import { fileURLToPath } from "node:url";
 const SRC = fileURLToPath(new URL("../src", import.meta.url));
 
 /** Files at the top of src/ that any stage may use; they know no stage. */
-const LEAVES = ["bytes.ts", "env.ts", "hmac.ts", "json.ts", "problem.ts", "sse.ts", "strict-json.ts", "within.ts"];
+const LEAVES = [
+  "audio.ts",
+  "bytes.ts",
+  "env.ts",
+  "hmac.ts",
+  "json.ts",
+  "problem.ts",
+  "sse.ts",
+  "strict-json.ts",
+  "within.ts",
+];
 /** These read from top to bottom what happens to a request, so they know the stages. */
 const CONDUCTORS = ["index.ts", "app.ts", "isolate.ts", "ingress/", "admin/"];
 /** A stage's further imports, each with its reason. */

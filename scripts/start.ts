@@ -45,11 +45,14 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
+/** What models are for that do not chat. */
+const GOOD_FOR = { embedding: "embeddings", rerank: "rerank", transcription: "transcriptions" };
+
 function readyText({ stack, exampleModel, models }: RunningStack, stackFile: string, seconds: string): string {
   const body = { model: exampleModel, stream: true, messages: [{ role: "user", content: "Say hello" }] };
   const curl = `curl -N ${stack.gateway}/v1/chat/completions -H 'authorization: Bearer ${stack.apiKey}' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
   const lines = [`\nready after ${seconds} s: ${stack.gateway}\n`];
-  const names = models.map(({ id, kind }) => (kind === "embedding" ? `${id} (embeddings)` : id));
+  const names = models.map(({ id, kind }) => (kind === "generation" ? id : `${id} (${GOOD_FOR[kind]})`));
   lines.push(`Models: ${names.join(", ")}\n`);
   if (exampleModel !== null) lines.push(`Try it:\n\n${curl}\n`);
   lines.push(`Tokens and addresses: ${stackFile}. Ctrl-C ends everything.`);

@@ -13,6 +13,7 @@ import { everybodysUsage } from "./admin/usage.ts";
 import type { Env } from "./env.ts";
 import { conduct, type RouteEntry } from "./ingress/conduct.ts";
 import { giveFeedback } from "./ingress/feedback.ts";
+import { readForm } from "./ingress/form.ts";
 import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
 import { limitsPage } from "./ingress/limits.ts";
@@ -45,6 +46,27 @@ export const ROUTES: readonly RouteEntry[] = [
     need: "embeddings",
     rate: "embeddings",
     answer: (call) => generate(call, (document) => questionOf("embeddings", document)),
+  },
+  {
+    method: "POST",
+    path: "/v1/rerank",
+    need: "embeddings",
+    rate: "embeddings",
+    answer: (call) => generate(call, (document) => questionOf("rerank", document)),
+  },
+  {
+    method: "POST",
+    path: "/v1/audio/transcriptions",
+    need: "inference",
+    rate: "completions",
+    answer: (call) => generate(call, (document) => questionOf("transcriptions", document), readForm),
+  },
+  {
+    method: "POST",
+    path: "/tokenize",
+    need: "inference",
+    rate: "embeddings",
+    answer: (call) => generate(call, (document) => questionOf("tokenize", document)),
   },
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.

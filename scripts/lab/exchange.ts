@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { SHIFTS } from "./answer.ts";
 import type { Fault } from "./faults.ts";
 import { BadField, flag, isJson, type Json, number } from "./fields.ts";
+import type { LabFile } from "./form.ts";
 import { spread } from "./hash.ts";
 
 export interface Exchange {
@@ -13,6 +14,8 @@ export interface Exchange {
   readonly query: URLSearchParams;
   /** Parsed JSON; {} for requests without a body. */
   readonly body: Json;
+  /** Of a form; null where there is none. */
+  readonly file: LabFile | null;
   /** The caller's X-Request-Id, else one made here. */
   readonly requestId: string;
   /** The stream fault that strikes this request. */

@@ -7,6 +7,7 @@ import { type Dialect, dialectOf } from "./dialect.ts";
 import type { Exchange } from "./exchange.ts";
 import { isRequestFault } from "./faults.ts";
 import { isJson, type Json } from "./fields.ts";
+import { readForm } from "./form.ts";
 import { closed, KEEP_ALIVE_MS, listen } from "./listen.ts";
 import { buildMachine, type Machine } from "./machine.ts";
 import type { LabHostOptions } from "./options.ts";
@@ -52,15 +53,22 @@ export async function startLabHost(options: LabHostOptions): Promise<LabHost> {
 async function serve(machine: Machine, dialect: Dialect, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const { pathname: path, searchParams: query } = new URL(req.url ?? "/", "http://lab");
   const method = req.method ?? "GET";
-  const raw = await readBody(req);
+  const bytes = await readBody(req);
   if (res.destroyed) return;
+  const form = await readForm(req.headers["content-type"], bytes);
+  const raw = form === null ? bytes.toString("utf8") : JSON.stringify(form.fields);
   const body = raw === "" ? {} : parse(raw);
   if (path.startsWith("/lab/")) {
     if (body === null) replyJson(res, 400, { error: "the body is not a JSON object" });
     else control(machine, res, method, path, body);
     return;
   }
-  machine.journal.note({ method, path, headers: req.headers, body: body ?? raw }, machine.now());
+  const file = form?.file ?? null;
+  const sent = file === null ? {} : { file: { name: file.name, type: file.type, bytes: file.bytes.length } };
+  machine.journal.note(
+    { method, path, headers: req.headers, body: body === null ? raw : { ...body, ...sent } },
+    machine.now(),
+  );
   const inference = method === "POST" && dialect.inference.has(path) && dialect.routes[path] !== undefined;
   const model = typeof body?.model === "string" ? body.model : undefined;
   const fault = inference ? machine.faults.take(model) : machine.faults.onProbe(path.endsWith("/health"));
@@ -70,7 +78,7 @@ async function serve(machine: Machine, dialect: Dialect, req: IncomingMessage, r
   }
   const header = req.headers["x-request-id"];
   const requestId = typeof header === "string" && header !== "" ? header : randomBytes(16).toString("hex");
-  const exchange: Exchange = { req, res, method, path, query, body: body ?? {}, requestId, fault };
+  const exchange: Exchange = { req, res, method, path, query, body: body ?? {}, file, requestId, fault };
   route(machine, dialect, exchange, body === null);
 }
 
@@ -104,7 +112,7 @@ function holds(req: IncomingMessage, apiKey: string): boolean {
   return req.headers.authorization === `Bearer ${apiKey}` || req.headers["x-api-key"] === apiKey;
 }
 
-async function readBody(req: IncomingMessage): Promise<string> {
+async function readBody(req: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of req) {
@@ -113,7 +121,7 @@ async function readBody(req: IncomingMessage): Promise<string> {
     if (size > MOST_BODY_BYTES) throw new Error(`the body is larger than ${MOST_BODY_BYTES} bytes`);
     chunks.push(bytes);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }
 
 /** null for what is no JSON object. */

@@ -27,6 +27,7 @@ export function flawsOf(document: Document): Flaw[] {
     ...hosts.flatMap(({ native, engine }, at) =>
       native && engine !== "llamacpp" ? [flaw(["hosts", at, "native"], "only a llamacpp host can be native")] : [],
     ),
+    ...hosts.flatMap((host, at) => ofOffers(host).map((message) => flaw(["hosts", at, "offers"], message))),
     ...twice(issuers, ({ issuer }) => issuer).map(([at, issuer]) =>
       flaw(["issuers", at, "issuer"], `the issuer ${issuer} is listed twice`),
     ),
@@ -107,7 +108,21 @@ function ofShadows({ id, kind, shadow, residency }: Model, hostOf: ReadonlyMap<s
 function ofHost(path: Path, id: string, kind: Model["kind"], hostOf: ReadonlyMap<string, Host>): Flaw[] {
   const host = hostOf.get(id);
   if (host === undefined) return [flaw(path, `no host has the id ${id}`)];
-  return kind === "embedding" && host.native ? [flaw(path, `the native host ${id} has no embeddings route`)] : [];
+  if (kind === "embedding" && host.native) return [flaw(path, `the native host ${id} has no embeddings route`)];
+  const offer = NEEDS[kind];
+  if (offer === null || host.offers.includes(offer)) return [];
+  return [flaw(path, `the host ${id} does not offer ${offer}`)];
+}
+
+/** What a host must offer to serve a model of this kind at all. */
+const NEEDS = { generation: null, embedding: null, rerank: "rerank", transcription: "transcriptions" } as const;
+
+/** Offers that an engine does not have. */
+function ofOffers({ offers, engine, native }: Host): string[] {
+  return [
+    ...(offers.includes("tokenize") && engine === "openai" ? ["a service of this kind has no tokenize"] : []),
+    ...(offers.includes("transcriptions") && native ? ["a native host has no transcriptions"] : []),
+  ];
 }
 
 function isInCloud(host: Host | undefined): boolean {

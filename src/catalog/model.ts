@@ -31,7 +31,7 @@ const queue = z.strictObject({
 
 export const model = z.strictObject({
   id: modelName,
-  kind: z.enum(["generation", "embedding"]).default("generation"),
+  kind: z.enum(["generation", "embedding", "rerank", "transcription"]).default("generation"),
   /** Context window in tokens. */
   context: positiveInt.optional(),
   served: z.array(served).min(1, "at least one host"),

@@ -5,7 +5,6 @@ import type { Attempt } from "#src/upstream/attempt.ts";
 import { askWhole, type WholeAnswer } from "#src/upstream/exchange.ts";
 import { hedged } from "#src/upstream/hedged.ts";
 import { lateAnswer } from "#src/upstream/late-answer.ts";
-import { counts, NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
 import { before } from "#src/within.ts";
 import {
   type Asking,
@@ -24,7 +23,7 @@ import { settleBehind } from "./settle.ts";
 
 /** Answers with one JSON document. */
 export async function answerWhole(asking: Asking): Promise<Response> {
-  const { model, lease, headers, call } = asking;
+  const { model, lease, headers, call, question } = asking;
   const left = leaving(call.request);
   lease.hold(() => ({}));
   const finished = askForWhole(asking, left.signal).then((asked) => finishWhole(asking, asked));
@@ -43,7 +42,9 @@ export async function answerWhole(asking: Asking): Promise<Response> {
       model.heartbeat,
     );
   const by = early?.by ?? null;
-  return new Response(body, { headers: { ...headers, ...provenance(asking, by), "content-type": "application/json" } });
+  return new Response(body, {
+    headers: { ...headers, ...provenance(asking, by), "content-type": question.answerType },
+  });
 }
 
 /**
@@ -54,8 +55,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
 function finishWhole(asking: Asking, { result, isHedged }: Asked): { text: string; by: Seat } {
   const { call, question, lease, model, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
-  const { document, text, protocol } = result.answer;
-  const tally = tallyOf(document);
+  const { document, text, protocol, tally } = result.answer;
   // What the slower of two hosts has made, it never told.
   const made = { by: result.by, attempts: result.attempts, wastedTokens: isHedged ? null : 0 };
   release(asking, result.by, "complete", tally, null);
@@ -102,7 +102,7 @@ async function askForWhole(
           afterMs,
           // Who waits in line is not helped by waiting in two.
           mayAsk: () => asking.work.askedAtMs !== null && hedging.spend(),
-          discard: ({ by, answer }) => release(asking, by, "client_left", tallyOf(answer.document), null),
+          discard: ({ by, answer }) => release(asking, by, "client_left", answer.tally, null),
           left,
         });
   const { result } = asked;
@@ -126,9 +126,3 @@ async function beforeCommitted<T>({ model, work }: Asking, finished: Promise<T>)
 }
 
 const noop = (): void => undefined;
-
-function tallyOf(document: Record<string, unknown>): Tally {
-  const [choice] = Array.isArray(document.choices) ? document.choices : [];
-  const finishReason = typeof choice?.finish_reason === "string" ? choice.finish_reason : null;
-  return { ...NOTHING_YET, ...counts(document), finishReason };
-}

@@ -16,7 +16,7 @@ const LARGEST_CONTENT_BYTES = 56_000;
  * @param answer the words of the answer, as far as they came
  */
 export function contentOf({ body }: Question, answer: string): NonNullable<InferenceEvent["content"]> {
-  const asked = body.messages ?? body.prompt ?? body.input ?? null;
+  const asked = body.messages ?? body.prompt ?? body.input ?? body.query ?? null;
   const prompt = typeof asked === "string" ? asked : JSON.stringify(asked);
   return { prompt: bounded(prompt), response: bounded(answer) };
 }
@@ -27,9 +27,9 @@ function bounded(text: string): string {
   return bytes <= LARGEST_CONTENT_BYTES ? kept : bounded(kept.slice(0, (kept.length * LARGEST_CONTENT_BYTES) / bytes));
 }
 
-/** The words of a whole answer; tool calls and embeddings are none. */
-export function wordsOf({ choices }: JsonObject): string {
-  if (!Array.isArray(choices)) return "";
+/** The words of a whole answer; tool calls and embeddings are none. Those of a transcription stand at its top. */
+export function wordsOf({ choices, text }: JsonObject): string {
+  if (!Array.isArray(choices)) return typeof text === "string" ? text : "";
   const words = choices.map((choice) => choice?.message?.content ?? choice?.text);
   return words.filter((word) => typeof word === "string").join("\n");
 }

@@ -3,6 +3,8 @@
  * either the kept answer or a host's. Every admitted request is settled exactly here or in `answer-*.ts`, whatever
  * happens.
  */
+
+import type { Need } from "#src/auth/policy.ts";
 import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Offer } from "#src/catalog/host.ts";
@@ -14,6 +16,7 @@ import { type Reservation, reservationOf, withinCaps } from "#src/limits/caps.ts
 import { rateLimitHeaders } from "#src/limits/headers.ts";
 import type { Cost } from "#src/limits/windows.ts";
 import { asProblem, Problem } from "#src/problem.ts";
+import { isOffered } from "#src/upstream/offered.ts";
 import { cachedEnding } from "#src/usage/ending.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { costMicros } from "#src/usage/price.ts";
@@ -27,33 +30,51 @@ import { cacheSaltOf } from "./cache-salt.ts";
 import type { KnownCall } from "./call.ts";
 import { contentOf, wordsOf } from "./content.ts";
 import { draftOf } from "./draft.ts";
+import type { Recording } from "./form.ts";
 import { tierOf } from "./limits.ts";
 import { modelOf, switchedOn } from "./models.ts";
-import type { Question } from "./question.ts";
+import type { Question, Route } from "./question.ts";
 import { refuseRemote } from "./remote-content.ts";
 import { mustStayHome } from "./residency.ts";
 import { settleBehind } from "./settle.ts";
 
 const NOT_ASKED: Asking["work"] = { turns: 0, askedAtMs: null, linedMs: null, placedBy: "fleet" };
 
-const SCOPE_OF = { chat: "inference", completions: "inference", embeddings: "embeddings" } as const;
+/** What a credential must be good for, and what the model must be. */
+const ROUTES = {
+  chat: { scope: "inference", kinds: ["generation"] },
+  completions: { scope: "inference", kinds: ["generation"] },
+  embeddings: { scope: "embeddings", kinds: ["embedding"] },
+  rerank: { scope: "embeddings", kinds: ["rerank"] },
+  transcriptions: { scope: "inference", kinds: ["transcription"] },
+  tokenize: { scope: "inference", kinds: ["generation", "embedding", "rerank"] },
+} as const satisfies Record<Route, { scope: Need; kinds: readonly Model["kind"][] }>;
+
+type Body = { readonly document: JsonObject; readonly bytes: number; readonly recording?: Recording };
 
 /**
  * Answers one inference request.
  *
  * @param read checks what the caller wrote, in its protocol
+ * @param readBody reads the body; of a form there is a recording as well
  * @throws Problem for every refusal and for failures before the first byte
  */
-export async function generate(call: KnownCall, read: (document: JsonObject) => Question): Promise<Response> {
-  const { document, bytes } = await readJson(call.request);
-  const named = read(document);
+export async function generate(
+  call: KnownCall,
+  read: (document: JsonObject) => Question,
+  readBody: (request: Request) => Promise<Body> = readJson,
+): Promise<Response> {
+  const { document, bytes, recording = null } = await readBody(call.request);
+  const named = { ...read(document), recording };
   const model = servingModel(call, named, bytes);
   refuseRemote(named.body, model.remoteContent);
   const asked = naming(named, model);
   const onlyOnPrem = mustStayHome(call, model);
   const tier = tierOf(call);
   const question = withinCaps(asked, bytes, tier, model);
-  const cacheable = cacheability(model, question.body, call.request.headers.get("cache-control")) === "cacheable";
+  const asksFor = call.request.headers.get("cache-control");
+  // Of a recording the body tells nothing.
+  const cacheable = !isOffered(question.route) && cacheability(model, question.body, asksFor) === "cacheable";
   const reservation = reservationOf(question, bytes);
   const draft = draftOf(call, question, model, reservation, cacheable ? "miss" : "bypass");
 
@@ -137,9 +158,10 @@ async function answerKept(
 /** The model asked for, also by an alias, when it is one for this route. */
 function servingModel(call: KnownCall, question: Question, bytes: number): Model {
   const { model: name, route } = question;
+  const { scope, kinds } = ROUTES[route];
   const traits = () => traitsOf(question, bytes, call.request.headers.get("x-causeway-prefer"));
-  const model = switchedOn(modelOf(call, name, SCOPE_OF[route], resolved(call.catalog.aliases, name, traits)));
-  if (model.kind !== (route === "embeddings" ? "embedding" : "generation")) {
+  const model = switchedOn(modelOf(call, name, scope, resolved(call.catalog.aliases, name, traits)));
+  if (!kinds.some((kind) => kind === model.kind)) {
     const message = `${model.id} is a model for ${model.kind}, not for this route.`;
     throw new Problem("unsupported_value", { param: "model", message });
   }

@@ -6,9 +6,16 @@ import { z } from "zod";
 import type { Offer } from "#src/catalog/host.ts";
 import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
+import { isOffered } from "#src/upstream/offered.ts";
+import type { Recording } from "./form.ts";
+import { transcriptionOf } from "./transcription.ts";
 import { OPENAI, type Wording } from "./wording.ts";
 
-export type Route = "chat" | "completions" | "embeddings";
+/** What every engine answers. */
+export type PlainRoute = "chat" | "completions" | "embeddings";
+/** What only hosts that offer it are asked. */
+export type OfferedRoute = Extract<Offer, "rerank" | "transcriptions" | "tokenize">;
+export type Route = PlainRoute | OfferedRoute;
 
 /** A checked question: the document as it came in, and what the gateway itself must know of it. */
 export type Question = {
@@ -26,6 +33,10 @@ export type Question = {
   readonly needs: Offer | null;
   /** Parts the hosts' prefix caches by tenant (`cache-salt.ts`); null until it is known who asks. */
   readonly cacheSalt: string | null;
+  /** Beside `body`: what is to be transcribed. */
+  readonly recording: Recording | null;
+  /** Content type of a whole answer. */
+  readonly answerType: string;
 };
 
 /** Answers to one question: each costs the host as much as a question of its own. */
@@ -33,6 +44,9 @@ const MAX_N = 4;
 
 /** Alternatives per token: each is written out in full. */
 const MAX_LOGPROBS = 20;
+
+/** Texts to rank: each is read together with the query. */
+const MAX_DOCUMENTS = 1_000;
 
 const count = z.number().int().positive();
 const text = z.string();
@@ -94,7 +108,31 @@ const schemas = {
     dimensions: count.nullish(),
     user: text.nullish(),
   }),
-} satisfies Record<Route, z.ZodType>;
+  rerank: z.looseObject({
+    model: text.min(1),
+    query: text.min(1),
+    documents: z.array(text).min(1).max(MAX_DOCUMENTS),
+    /** 0 for all of them, as vLLM has it. */
+    top_n: z.number().int().nonnegative().nullish(),
+    return_documents: z.boolean().nullish(),
+    user: text.nullish(),
+  }),
+  tokenize: z
+    .looseObject({
+      model: text.min(1),
+      prompt: text.nullish(),
+      messages: z.array(message).min(1).nullish(),
+      tools: z.array(z.looseObject({ type: text })).nullish(),
+      add_special_tokens: z.boolean().nullish(),
+      add_generation_prompt: z.boolean().nullish(),
+      continue_final_message: z.boolean().nullish(),
+      return_token_strs: z.boolean().nullish(),
+    })
+    .refine(({ prompt, messages }) => (prompt == null) !== (messages == null), {
+      path: ["prompt"],
+      error: "either a prompt or messages",
+    }),
+} satisfies Record<Exclude<Route, "transcriptions">, z.ZodType>;
 
 /**
  * Engine options that reach past the caller's own request: scheduling order, other callers' prefix cache, request ids,
@@ -129,6 +167,20 @@ const OF_OTHER_ROUTES: Record<Route, readonly string[]> = {
   completions: ["messages", "input", "max_completion_tokens"],
   // vLLM also embeds a conversation, and would fetch the URLs in it.
   embeddings: ["messages", "prompt"],
+  rerank: ["messages", "prompt", "input", "stream"],
+  tokenize: ["input", "query", "stream"],
+  transcriptions: [],
+};
+
+/** What no field of OpenAI's says otherwise. */
+const WHOLE = {
+  stream: false,
+  wantsUsage: false,
+  wording: OPENAI,
+  original: null,
+  cacheSalt: null,
+  recording: null,
+  answerType: "application/json",
 };
 
 /**
@@ -149,13 +201,17 @@ export function refuseReserved(body: JsonObject): void {
  * @throws Problem `invalid_value` or `unsupported_value`, with `param` naming the field
  */
 export function questionOf(route: Route, body: JsonObject): Question {
+  if (route === "transcriptions") {
+    const { body: checked, answerType } = transcriptionOf(body);
+    return { ...WHOLE, route, model: checked.model, body: checked, answerType, needs: route };
+  }
   const result = schemas[route].safeParse(body);
   if (!result.success) {
     const [issue] = result.error.issues;
     const param = issue?.path.join(".") || null;
     throw new Problem("invalid_value", { param, message: `${param ?? "The body"}: ${issue?.message ?? "is wrong"}` });
   }
-  refuseReserved(body);
+  refuseReserved(route === "rerank" ? { ...body, documents: undefined } : body);
   const foreign = OF_OTHER_ROUTES[route].find((param) => body[param] != null);
   if (foreign !== undefined) {
     throw new Problem("unsupported_value", { param: foreign, message: `${foreign} is not a field of this route.` });
@@ -166,6 +222,5 @@ export function questionOf(route: Route, body: JsonObject): Question {
     throw new Problem("invalid_value", { param: "stream_options", message });
   }
   const wantsUsage = options?.include_usage === true;
-  const asked = { route, model, stream: stream === true, wantsUsage, body };
-  return { ...asked, wording: OPENAI, original: null, needs: null, cacheSalt: null };
+  return { ...WHOLE, route, model, stream: stream === true, wantsUsage, body, needs: isOffered(route) ? route : null };
 }

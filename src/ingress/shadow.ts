@@ -56,8 +56,13 @@ export function mirror(
   for (const shadow of model.shadow) {
     if (mirroring.random() >= shadow.sample) continue;
     const candidate = candidateOf(call.catalog, shadow, onlyOnPrem);
-    if (candidate !== null) call.defer(copy(call.env, question, model, candidate, mirroring));
+    if (candidate !== null && mayAnswer(candidate, question))
+      call.defer(copy(call.env, question, model, candidate, mirroring));
   }
+}
+
+function mayAnswer({ host }: Candidate, { needs }: Question): boolean {
+  return needs === null || host.offers.includes(needs);
 }
 
 function candidateOf({ hosts }: Pick<Catalog, "hosts">, shadow: Shadow, onlyOnPrem: boolean): Candidate | null {

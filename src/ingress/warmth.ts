@@ -5,13 +5,13 @@ import { type KnownCall, plainHeader } from "./call.ts";
 import { openingText } from "./opening.ts";
 import type { Question } from "./question.ts";
 
-/** Null where the catalog does not want it for this model, or nothing would be gained. Embeddings keep nothing warm. */
+/** Null where the catalog does not want it for this model, or nothing would be gained. Only generating keeps anything warm. */
 export function warmthOf(
   { request, principal }: Pick<KnownCall, "request" | "principal">,
   { route, body }: Pick<Question, "route" | "body">,
   { affinity }: Pick<Model, "affinity">,
 ): string | null {
-  if (!affinity || route === "embeddings") return null;
+  if (!affinity || (route !== "chat" && route !== "completions")) return null;
   return affinityKey({
     account: principal.accountId,
     tenant: principal.tenant?.id ?? null,

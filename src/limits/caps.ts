@@ -2,6 +2,7 @@
  * What a single request may ask for: tokens and answers by its tier, length by its model, and engine options that cost
  * more than tokens do. Refused or cut down, as the tier says, before any host sees it. Pure.
  */
+import { likelyAudioTokens } from "#src/audio.ts";
 import type { Model } from "#src/catalog/schema.ts";
 import { COSTLY_FIELDS, type Tier } from "#src/catalog/tier.ts";
 import type { Question } from "#src/ingress/question.ts";
@@ -29,17 +30,31 @@ export type Reservation = { readonly promptTokens: number; readonly completionTo
  */
 export function withinCaps(question: Question, bodyBytes: number, tier: Tier, model: Model): Question {
   refuseFields(question.body, tier);
-  const body = question.route === "embeddings" ? question.body : capped(question.body, bodyBytes, tier, model);
-  refuseLength(question, body, model);
+  const body = generates(question) ? capped(question.body, bodyBytes, tier, model) : question.body;
+  if (generates(question) || question.route === "embeddings") refuseLength(question, body, model);
   return body === question.body ? question : { ...question, body };
 }
 
 /** What to reserve for a question that is within its caps. */
 export function reservationOf({ route, body }: Pick<Question, "route" | "body">, bodyBytes: number): Reservation {
+  if (route === "transcriptions") return likelyAudioTokens(bodyBytes);
+  // No engine generates anything for it, or works on a prompt.
+  if (route === "tokenize") return { promptTokens: 0, completionTokens: 0 };
   const promptTokens = likelyTokens(body, bodyBytes);
+  if (route === "rerank") return { promptTokens: promptTokens + repeatedTokens(body), completionTokens: 0 };
   if (route === "embeddings") return { promptTokens, completionTokens: 0 };
   const answers = numberOf(body.n) ?? 1;
   return { promptTokens, completionTokens: (maxTokensOf(body) ?? UNBOUNDED_RESERVE) * answers * promptsOf(body) };
+}
+
+function generates({ route }: Pick<Question, "route">): boolean {
+  return route === "chat" || route === "completions";
+}
+
+/** Each document is read together with the query. */
+function repeatedTokens({ query, documents }: JsonObject): number {
+  if (typeof query !== "string" || !Array.isArray(documents)) return 0;
+  return likelyTokens({}, query.length) * (documents.length - 1);
 }
 
 function refuseFields(body: JsonObject, { allowFields }: Tier): void {

@@ -8,10 +8,12 @@ import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
+import { isOffered, offeredDialect } from "./offered.ts";
 import { openAiRequest } from "./openai-request.ts";
 import { OpenAiStream } from "./openai-stream.ts";
 import { chatAnswer, isAskedForResponse, RESPONSES_PATH, responsesRequest } from "./responses.ts";
 import { ResponsesStream } from "./responses-stream.ts";
+import type { Tally } from "./tally.ts";
 
 export type Dialect = {
   readonly path: string;
@@ -22,6 +24,16 @@ export type Dialect = {
   readonly protocol?: Protocol;
   /** A whole answer in OpenAI's shape, or null when the host's bytes are that already. */
   answer: ((document: JsonObject) => JsonObject) | null;
+  /** In place of `body`: the host is asked by a form. */
+  readonly form?: FormData;
+  /** The host may answer in text: then the document is `{text}`. */
+  readonly isText?: boolean;
+  /** What the host is asked before there is an answer, when it has answered this. */
+  readonly next?: (document: JsonObject) => Dialect;
+  /** The answer as it is sent on, where that is not its JSON. */
+  readonly say?: (answer: JsonObject) => string;
+  /** What the host's answer has cost, where it is not told as in chat. */
+  readonly tally?: (document: JsonObject) => Tally;
 };
 
 const PATHS = { chat: "/v1/chat/completions", completions: "/v1/completions", embeddings: "/v1/embeddings" } as const;
@@ -44,10 +56,11 @@ export function dialectOf(
   nowMs: number,
 ): Dialect {
   const { route } = question;
+  if (isOffered(route)) return offeredDialect(route, host, model, served, question, requestId, saltOf(host, question));
   if (isAskedForResponse(host, question)) {
     return {
       path: RESPONSES_PATH,
-      body: responsesRequest(question, served.as),
+      body: { ...responsesRequest(question, served.as), ...saltOf(host, question) },
       protocol: "responses",
       stream: () => new ResponsesStream(),
       answer: chatAnswer,
@@ -71,7 +84,7 @@ export function dialectOf(
   if (host.engine === "openai") {
     return {
       path: PATHS[route],
-      body: openAiRequest(question, served.as),
+      body: openAiRequest({ ...question, route }, served.as),
       // Some services tell usage beside the last choice, where others send a chunk of its own.
       stream: () =>
         new OpenAiStream({ usageChunk: !question.wantsUsage, member: question.wantsUsage ? null : "usage" }),

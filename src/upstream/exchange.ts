@@ -11,6 +11,7 @@ import type { Dialect } from "./dialect.ts";
 import { refusalOf } from "./engine-error.ts";
 import type { Ask } from "./reach.ts";
 import type { Source } from "./relay.ts";
+import { type Tally, tallyOf } from "./tally.ts";
 
 /** A whole answer must fit an isolate many times over; a batch of embeddings is the largest honest one. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
@@ -19,8 +20,13 @@ const MAX_REFUSAL_BYTES = 64 * 1024;
 /** What travels to the host beside the body. */
 export type Trace = { readonly requestId: string; readonly traceparent: string | null };
 
-/** A whole answer: the document in OpenAI's shape, and the text to send on, in whose words it is. */
-export type WholeAnswer = { readonly document: JsonObject; readonly text: string; readonly protocol: Protocol };
+/** A whole answer: the document in OpenAI's shape, the text to send on and in whose words it is, and what it has cost. */
+export type WholeAnswer = {
+  readonly document: JsonObject;
+  readonly text: string;
+  readonly protocol: Protocol;
+  readonly tally: Tally;
+};
 
 /** What may come before the first content: roles, pings, comments. */
 const MAX_HEAD_BYTES = 256 * 1024;
@@ -74,23 +80,27 @@ export async function askWhole(
   signal: AbortSignal,
 ): Promise<Reply<WholeAnswer>> {
   const response = await post(ask, dialect, trace, "application/json", signal);
-  if (!isAnswer(response, "application/json")) return refused(response);
+  const isText = dialect.isText === true && isAnswer(response, "text/");
+  if (!isText && !isAnswer(response, "application/json")) return refused(response);
   const bytes = await readBounded(response.body, MAX_ANSWER_BYTES);
   if (bytes === null) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
   // What is not UTF-8 is no answer: clients would read another text than was counted, or fall over it.
   const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
-  const document: unknown = JSON.parse(text);
+  const document: unknown = isText ? { text } : JSON.parse(text);
   if (typeof document !== "object" || document === null || Array.isArray(document))
     throw new Error("the answer is not a JSON object");
   if (isError(document)) return refusalOf(502, response.headers, text, Date.now());
   if (dialect.answer === null) {
     if (!("choices" in document) && !("data" in document)) throw new Error("the document holds no answer");
-    return { kind: "answer", answer: { document: document as JsonObject, text, protocol: "openai" } };
+    const whole = document as JsonObject;
+    return { kind: "answer", answer: { document: whole, text, protocol: "openai", tally: tallyOf(whole) } };
   }
-  const translated = dialect.answer(document as JsonObject);
-  const { protocol = "openai" } = dialect;
-  const said = protocol === "openai" ? JSON.stringify(translated) : text;
-  return { kind: "answer", answer: { document: translated, text: said, protocol } };
+  const said = document as JsonObject;
+  if (dialect.next !== undefined) return askWhole(ask, dialect.next(said), trace, signal);
+  const translated = dialect.answer(said);
+  const { protocol = "openai", say = JSON.stringify, tally = () => tallyOf(translated) } = dialect;
+  const passed = protocol === "openai" ? say(translated) : text;
+  return { kind: "answer", answer: { document: translated, text: passed, protocol, tally: tally(said) } };
 }
 
 /**
@@ -100,13 +110,11 @@ export async function askWhole(
  * @throws whatever `ask` throws: the host cannot be reached, or the signal ended it
  */
 export function post(ask: Ask, dialect: Dialect, trace: Trace, accept: string, signal: AbortSignal): Promise<Response> {
-  const headers: Record<string, string> = {
-    "content-type": "application/json",
-    accept,
-    "x-request-id": trace.requestId,
-  };
+  const headers: Record<string, string> = { accept, "x-request-id": trace.requestId };
+  // A form's type names its boundary, which only the platform knows.
+  if (dialect.form === undefined) headers["content-type"] = "application/json";
   if (trace.traceparent !== null) headers.traceparent = trace.traceparent;
-  return ask(dialect.path, { method: "POST", headers, body: JSON.stringify(dialect.body), signal });
+  return ask(dialect.path, { method: "POST", headers, body: dialect.form ?? JSON.stringify(dialect.body), signal });
 }
 
 function isAnswer(response: Response, contentType: string): boolean {

@@ -3,7 +3,7 @@
  * and engines have many that it does not; so only what OpenAI documents goes out, and of that nothing that spends or
  * keeps more than the question asks for. Pure.
  */
-import type { Question, Route } from "#src/ingress/question.ts";
+import type { PlainRoute, Question } from "#src/ingress/question.ts";
 import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
 
@@ -17,7 +17,7 @@ const SAMPLING = named(
  * OpenAI's API reference, November 2026. Left out on purpose: `store` and `metadata`, which keep the question there;
  * `service_tier` and `web_search_options`, which the operator pays for; and `moderation`.
  */
-const DOCUMENTED: Record<Route, ReadonlySet<string>> = {
+const DOCUMENTED: Record<PlainRoute, ReadonlySet<string>> = {
   chat: new Set([
     ...SAMPLING,
     ...named("messages top_logprobs max_tokens max_completion_tokens tools tool_choice parallel_tool_calls functions"),
@@ -46,7 +46,10 @@ const SHAPES_ANSWER = [
  * @param model the model's name there
  * @throws Problem `unsupported_value` for what would be answered in another form than was asked for
  */
-export function openAiRequest({ route, body, stream }: Question, model: string): JsonObject {
+export function openAiRequest(
+  { route, body, stream }: Question & { readonly route: PlainRoute },
+  model: string,
+): JsonObject {
   for (const param of SHAPES_ANSWER) {
     if (body[param] == null || body[param] === false) continue;
     const message = `${param} is not supported by the host that serves this model.`;

@@ -1,5 +1,6 @@
 /** What an answer has cost so far, as the engine tells it, or as counted where it does not. Pure. */
 import { z } from "zod";
+import type { JsonObject } from "#src/json.ts";
 
 export type Tally = {
   /** Null while the engine has not said. */
@@ -53,4 +54,11 @@ export function counts(document: unknown): Pick<Tally, "promptTokens" | "complet
   if (timings == null) return null;
   const { prompt_n, predicted_n, cache_n } = timings;
   return { promptTokens: prompt_n + (cache_n ?? 0), completionTokens: predicted_n, cachedTokens: cache_n ?? null };
+}
+
+/** What a whole answer in OpenAI's shape has cost. */
+export function tallyOf(document: JsonObject): Tally {
+  const [choice] = Array.isArray(document.choices) ? document.choices : [];
+  const finishReason = typeof choice?.finish_reason === "string" ? choice.finish_reason : null;
+  return { ...NOTHING_YET, ...counts(document), finishReason };
 }

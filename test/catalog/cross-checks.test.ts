@@ -54,6 +54,39 @@ describe("copies", () => {
   });
 });
 
+describe("what only some hosts offer", () => {
+  const all = ["rerank", "transcriptions", "tokenize"];
+  test.each<{ name: string; host: object; model: object; wrong: string[] }>([
+    { name: "everything on vLLM", host: { offers: all }, model: { kind: "rerank" }, wrong: [] },
+    { name: "a transcribing model", host: { offers: all }, model: { kind: "transcription" }, wrong: [] },
+    { name: "a service", host: { engine: "openai", offers: ["rerank", "transcriptions"] }, model: {}, wrong: [] },
+    {
+      name: "a native host",
+      host: { engine: "llamacpp", native: true, offers: ["rerank", "tokenize"] },
+      model: {},
+      wrong: [],
+    },
+    { name: "nobody reranks", host: {}, model: { kind: "rerank" }, wrong: ["models.0.served.0.host"] },
+    {
+      name: "nobody transcribes",
+      host: { offers: ["rerank"] },
+      model: { kind: "transcription" },
+      wrong: ["models.0.served.0.host"],
+    },
+    { name: "a service tokenizes", host: { engine: "openai", offers: all }, model: {}, wrong: ["hosts.0.offers"] },
+    {
+      name: "a native host transcribes",
+      host: { engine: "llamacpp", native: true, offers: all },
+      model: {},
+      wrong: ["hosts.0.offers"],
+    },
+    { name: "a typo", host: { offers: ["tokenise"] }, model: {}, wrong: ["hosts.0.offers.0"] },
+    { name: "a kind that is none", host: {}, model: { kind: "speech" }, wrong: ["models.0.kind"] },
+  ])("$name", ({ host, model, wrong }) => {
+    expect(wrongAt(catalogOf({ host, model }))).toEqual(wrong);
+  });
+});
+
 describe("what stays on the premises", () => {
   test.each<{ name: string; hosts: string[]; wrong: string[] }>([
     { name: "served there", hosts: ["gpu"], wrong: [] },

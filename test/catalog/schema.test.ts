@@ -12,6 +12,8 @@ describe("the bundled catalog", () => {
       "openchat-3.5",
       "phi-3-mini",
       "bge-small-en-v1.5",
+      "bge-reranker-v2-m3",
+      "whisper-large-v3",
     ]);
   });
 

@@ -427,7 +427,11 @@ describe("a host that answers as no engine should", () => {
     const { "x-request-id": id, ...named } = answered.headers;
     expect(id).not.toBe("theirs");
     const OF_THE_WAY = ["connection", "keep-alive", "content-encoding", "content-length", "transfer-encoding", "date"];
-    expect(Object.keys(named).filter((name) => !OF_THE_WAY.includes(name) && !name.startsWith("x-ratelimit-")).sort()).toEqual([
+    expect(
+      Object.keys(named)
+        .filter((name) => !OF_THE_WAY.includes(name) && !name.startsWith("x-ratelimit-"))
+        .sort(),
+    ).toEqual([
       "cache-control",
       "content-type",
       "ratelimit",

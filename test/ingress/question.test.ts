@@ -6,7 +6,14 @@ import { Problem } from "#src/problem.ts";
 const CHAT = { model: "m", messages: [{ role: "user", content: "hi" }] };
 const COMPLETIONS = { model: "m", prompt: "hi" };
 const EMBEDDINGS = { model: "m", input: "hi" };
-const BODIES: Record<Route, Record<string, unknown>> = { chat: CHAT, completions: COMPLETIONS, embeddings: EMBEDDINGS };
+const BODIES: Record<Route, Record<string, unknown>> = {
+  chat: CHAT,
+  completions: COMPLETIONS,
+  embeddings: EMBEDDINGS,
+  rerank: { model: "m", query: "hi", documents: ["a", "b"] },
+  tokenize: { model: "m", prompt: "hi" },
+  transcriptions: { model: "m" },
+};
 
 /** `code param` of the problem, or null when the question is good. */
 function problemOf(route: Route, changed: Record<string, unknown>): string | null {
@@ -21,7 +28,8 @@ function problemOf(route: Route, changed: Record<string, unknown>): string | nul
 
 test("a question is the document as it came in, and what the gateway must know of it", () => {
   const body = { ...CHAT, stream: true, stream_options: { include_usage: true }, engine_option: { deep: [1] } };
-  const asOpenAi = { wording: OPENAI, original: null, needs: null, cacheSalt: null };
+  const nothing = { original: null, needs: null, cacheSalt: null, recording: null };
+  const asOpenAi = { wording: OPENAI, answerType: "application/json", ...nothing };
   const known = { route: "chat", model: "m", stream: true, wantsUsage: true };
   expect(questionOf("chat", body)).toEqual({ ...known, body, ...asOpenAi });
 });
@@ -78,6 +86,21 @@ describe("taken", () => {
     { name: "an empty prompt", route: "completions", changed: { prompt: "" } },
     { name: "several inputs", route: "embeddings", changed: { input: ["a", "b"] } },
     { name: "base64", route: "embeddings", changed: { encoding_format: "base64", dimensions: 128 } },
+    { name: "texts to rank", route: "rerank", changed: { top_n: 0, return_documents: false } },
+    { name: "a conversation to tokenize", route: "tokenize", changed: { prompt: undefined, messages: CHAT.messages } },
+    { name: "an empty prompt to tokenize", route: "tokenize", changed: { prompt: "", add_special_tokens: false } },
+    {
+      name: "every field of a transcription",
+      route: "transcriptions",
+      changed: {
+        language: "pt-BR",
+        prompt: "ZyntriQix",
+        response_format: "verbose_json",
+        temperature: "0.2",
+        timestamp_granularities: ["word", "segment"],
+        stream: "false",
+      },
+    },
     { name: "four stops", route: "chat", changed: { stop: ["a", "b", "c", "d"] } },
   ])("$name", ({ route, changed }) => {
     expect(problemOf(route, changed)).toBeNull();
@@ -190,6 +213,55 @@ describe("refused, naming the field", () => {
       problem: "unsupported_value max_completion_tokens",
     })),
     { name: "someone's slot", changed: { id_slot: 0 }, problem: "unsupported_value id_slot" },
+    { name: "no query", route: "rerank", changed: { query: "" }, problem: "invalid_value query" },
+    { name: "nothing to rank", route: "rerank", changed: { documents: [] }, problem: "invalid_value documents" },
+    {
+      name: "too much to rank",
+      route: "rerank",
+      changed: { documents: Array(1_001).fill("a") },
+      problem: "invalid_value documents",
+    },
+    {
+      name: "pictures to rank, which a host would fetch",
+      route: "rerank",
+      changed: { documents: [{ content: [{ type: "image_url", image_url: { url: "http://10.0.0.1/" } }] }] },
+      problem: "invalid_value documents.0",
+    },
+    { name: "a rank below none", route: "rerank", changed: { top_n: -1 }, problem: "invalid_value top_n" },
+    { name: "a stream of ranks", route: "rerank", changed: { stream: true }, problem: "unsupported_value stream" },
+    { name: "ranks first", route: "rerank", changed: { priority: -1 }, problem: "unsupported_value priority" },
+    { name: "nothing to tokenize", route: "tokenize", changed: { prompt: undefined }, problem: "invalid_value prompt" },
+    {
+      name: "two things to tokenize",
+      route: "tokenize",
+      changed: { messages: CHAT.messages },
+      problem: "invalid_value prompt",
+    },
+    {
+      name: "a template to tokenize by",
+      route: "tokenize",
+      changed: { chat_template: "{{ 1 }}" },
+      problem: "unsupported_value chat_template",
+    },
+    { name: "no model", route: "transcriptions", changed: { model: undefined }, problem: "invalid_value model" },
+    ...[
+      { changed: { language: "not a language" }, problem: "invalid_value language" },
+      { changed: { response_format: "html" }, problem: "invalid_value response_format" },
+      { changed: { temperature: "hot" }, problem: "invalid_value temperature" },
+      { changed: { temperature: "1.5" }, problem: "invalid_value temperature" },
+      { changed: { prompt: "x".repeat(4_097) }, problem: "invalid_value prompt" },
+      { changed: { timestamp_granularities: ["hour"] }, problem: "invalid_value timestamp_granularities.0" },
+      { changed: { timestamp_granularities: ["word"] }, problem: "invalid_value timestamp_granularities" },
+      { changed: { stream: "true" }, problem: "unsupported_value stream" },
+      { changed: { stream: "yes" }, problem: "invalid_value stream" },
+      { changed: { vllm_xargs: "{}" }, problem: "unsupported_value vllm_xargs" },
+      { changed: { max_completion_tokens: "9" }, problem: "unsupported_value max_completion_tokens" },
+      { changed: { cache_salt: "x" }, problem: "unsupported_value cache_salt" },
+    ].map((row) => ({
+      name: `of a transcription: ${JSON.stringify(row.changed).slice(0, 60)}`,
+      route: "transcriptions" as const,
+      ...row,
+    })),
     {
       name: "on the other routes too",
       route: "embeddings",

@@ -2,18 +2,18 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Model, parseCatalog } from "#src/catalog/schema.ts";
 import { COSTLY_FIELDS, type Tier } from "#src/catalog/tier.ts";
-import { questionOf, type Route } from "#src/ingress/question.ts";
+import { type PlainRoute, questionOf } from "#src/ingress/question.ts";
 import type { JsonObject } from "#src/json.ts";
 import { reservationOf, withinCaps } from "#src/limits/caps.ts";
 import { Problem } from "#src/problem.ts";
 import { tierWith } from "#test/support/tier.ts";
 
-const LEAST: Record<Route, JsonObject> = {
+const LEAST: Record<PlainRoute, JsonObject> = {
   chat: { messages: [{ role: "user", content: "hi" }] },
   completions: { prompt: "hi" },
   embeddings: { input: "hi" },
 };
-const ROUTES = Object.keys(LEAST) as Route[];
+const ROUTES = Object.keys(LEAST) as PlainRoute[];
 
 /** A model of this context. */
 function modelOf(context?: number): Model {
@@ -30,7 +30,7 @@ function modelOf(context?: number): Model {
 const bytesOf = (body: JsonObject): number => new TextEncoder().encode(JSON.stringify(body)).byteLength;
 
 /** What goes on to the host. */
-function capped(route: Route, more: JsonObject, tier: Partial<Tier> = {}, context?: number): JsonObject {
+function capped(route: PlainRoute, more: JsonObject, tier: Partial<Tier> = {}, context?: number): JsonObject {
   const body = { model: "m", ...LEAST[route], ...more };
   return withinCaps(questionOf(route, body), bytesOf(body), tierWith(tier), modelOf(context)).body;
 }
@@ -57,7 +57,7 @@ test("without caps, and within them, a question goes on as it came", () => {
 
 describe("tokens and answers above the tier's", () => {
   const tier = { maxTokens: 100, maxN: 2 };
-  test.each<{ name: string; route?: Route; asks: JsonObject; param: string; clamped: JsonObject }>([
+  test.each<{ name: string; route?: PlainRoute; asks: JsonObject; param: string; clamped: JsonObject }>([
     { name: "max_tokens", asks: { max_tokens: 101 }, param: "max_tokens", clamped: { max_tokens: 100 } },
     {
       name: "max_tokens of raw completions",
@@ -97,7 +97,7 @@ describe("tokens and answers above the tier's", () => {
 });
 
 describe("a request that names no bound is held to the tier's", () => {
-  test.each<{ name: string; route?: Route; asks: JsonObject; bound: unknown }>([
+  test.each<{ name: string; route?: PlainRoute; asks: JsonObject; bound: unknown }>([
     { name: "nothing", asks: {}, bound: 100 },
     { name: "null", asks: { max_tokens: null, max_completion_tokens: null }, bound: 100 },
     { name: "raw completions", route: "completions", asks: {}, bound: 100 },
@@ -170,7 +170,7 @@ describe("costly fields", () => {
 
 describe("what cannot fit the context", () => {
   const words = (count: number) => Array(count).fill("w").join(" ");
-  test.each<{ name: string; route: Route; asks: (fill: number) => JsonObject; param: string; answer: number }>([
+  test.each<{ name: string; route: PlainRoute; asks: (fill: number) => JsonObject; param: string; answer: number }>([
     {
       name: "messages",
       route: "chat",
@@ -261,7 +261,7 @@ describe("what cannot fit the context", () => {
     }
   });
 
-  test.each<{ route: Route; asks: JsonObject; says: RegExp }>([
+  test.each<{ route: PlainRoute; asks: JsonObject; says: RegExp }>([
     {
       route: "chat",
       asks: { messages: [{ role: "user", content: words(100) }], max_tokens: 30 },
@@ -288,7 +288,7 @@ describe("what cannot fit the context", () => {
 });
 
 describe("what is reserved", () => {
-  test.each<{ name: string; route?: Route; asks: JsonObject; completionTokens: number }>([
+  test.each<{ name: string; route?: PlainRoute; asks: JsonObject; completionTokens: number }>([
     { name: "max_tokens", asks: { max_tokens: 50 }, completionTokens: 50 },
     { name: "max_completion_tokens", asks: { max_completion_tokens: 60, max_tokens: 50 }, completionTokens: 60 },
     { name: "for each answer", asks: { max_tokens: 50, n: 3 }, completionTokens: 150 },

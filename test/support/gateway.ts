@@ -28,8 +28,13 @@ const ANSWER = {
   usage: { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 },
 };
 
-/** The host's part of a conversation; the signal is aborted when it is hung up on. */
-export type Host = (body: JsonObject, signal?: AbortSignal | null) => Response | Promise<Response>;
+/** The host's part of a conversation, of a form its fields; the signal is aborted when it is hung up on. */
+export type Host = (body: JsonObject, signal?: AbortSignal | null, path?: string) => Response | Promise<Response>;
+
+/** What a host was sent. */
+export function sentTo(init: RequestInit | undefined): JsonObject {
+  return init?.body instanceof FormData ? Object.fromEntries(init.body) : JSON.parse(String(init?.body));
+}
 
 /** The same answer whole or, where it is asked for, as a stream. */
 export const answering: Host = (body) => {
@@ -76,7 +81,7 @@ export async function startGateway(catalog: object = CATALOG, host: Host = answe
     if (!url.startsWith("http://gpu.test/")) return issuer.fetcher(input, init);
     if (url.endsWith("/health")) return Promise.resolve(new Response("ok"));
     asked.push(url);
-    return Promise.resolve(host(JSON.parse(String(init?.body))));
+    return Promise.resolve(host(sentTo(init), new URL(url).pathname));
   });
   const ask = async (path: string, { method, as = {}, body, headers = {}, signal }: Asked = {}): Promise<Response> => {
     const sent = new Headers(headers);
@@ -85,8 +90,10 @@ export async function startGateway(catalog: object = CATALOG, host: Host = answe
     }
     const way = { headers: sent, signal: signal ?? null };
     if (body === undefined) return exports.default.fetch(`http://x${path}`, { method: method ?? "GET", ...way });
-    if (!sent.has("content-type")) sent.set("content-type", "application/json");
-    const bytes = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+    // A form says its own, with its boundary.
+    if (!sent.has("content-type") && !(body instanceof FormData)) sent.set("content-type", "application/json");
+    const isRaw = typeof body === "string" || body instanceof Uint8Array || body instanceof FormData;
+    const bytes = isRaw ? body : JSON.stringify(body);
     return exports.default.fetch(`http://x${path}`, { method: method ?? "POST", ...way, body: bytes });
   };
   return { issuer, ask, asked };

@@ -4,7 +4,7 @@
  */
 import { vi } from "vitest";
 import type { JsonObject } from "#src/json.ts";
-import { answering, CATALOG, type Gateway, type Host, startGateway } from "./gateway.ts";
+import { answering, CATALOG, type Gateway, type Host, sentTo, startGateway } from "./gateway.ts";
 
 export class StandIn {
   /** How it answers. */
@@ -19,7 +19,7 @@ export class StandIn {
   isHeld = false;
 
   /** One question, from its arrival until the head of its answer. */
-  async ask(body: JsonObject, signal: AbortSignal | null | undefined): Promise<Response> {
+  async ask(body: JsonObject, signal: AbortSignal | null | undefined, path: string): Promise<Response> {
     this.asked.push(body);
     this.inFlight += 1;
     this.most = Math.max(this.most, this.inFlight);
@@ -29,7 +29,7 @@ export class StandIn {
         signal?.throwIfAborted();
         await scheduler.wait(2);
       }
-      return await this.answer(body, signal);
+      return await this.answer(body, signal, path);
     } finally {
       this.inFlight -= 1;
     }
@@ -70,7 +70,7 @@ export async function withHosts(
     const url = new URL(input instanceof Request ? input.url : String(input));
     const standIn = standIns[url.hostname.replace(/\.host$/, "")];
     if (standIn === undefined) return others?.(input, init) ?? Response.error();
-    if (init?.method === "POST") return standIn.ask(JSON.parse(String(init.body)), init.signal);
+    if (init?.method === "POST") return standIn.ask(sentTo(init), init.signal, url.pathname);
     const isHealth = url.pathname === "/health";
     return new Response(null, { status: isHealth && standIn.isWell ? 200 : isHealth ? 500 : 404 });
   });

@@ -30,6 +30,9 @@ const LEAST: Record<Route, JsonObject> = {
   chat: { messages: [{ role: "user", content: "hi" }] },
   completions: { prompt: "hi" },
   embeddings: { input: "hi" },
+  rerank: { query: "hi", documents: ["a", "b"] },
+  tokenize: { prompt: "hi" },
+  transcriptions: {},
 };
 
 export function question(route: Route, more: JsonObject = {}): Question {

@@ -4,6 +4,7 @@ import type { Exchange } from "../exchange.ts";
 import { BadField, flag, type Json, text } from "../fields.ts";
 import type { Machine } from "../machine.ts";
 import { chatPrompt, rawPrompts } from "../prompts.ts";
+import { runRerank } from "../rerank.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
 import { ContextExceeded, errorBody, LLAMACPP_HEADERS, refuse } from "./errors.ts";
@@ -40,6 +41,10 @@ export const LLAMACPP_ROUTES: Readonly<Record<string, Route>> = {
   "/completions": { method: "POST", run: native },
   "/embedding": { method: "POST", run: nativeEmbeddings },
   "/embeddings": { method: "POST", run: nativeEmbeddings },
+  "/rerank": { method: "POST", run: rerank },
+  "/reranking": { method: "POST", run: rerank },
+  "/v1/rerank": { method: "POST", run: rerank },
+  "/v1/reranking": { method: "POST", run: rerank },
   "/tokenize": { method: "POST", run: tokenizeRoute },
   "/detokenize": { method: "POST", run: detokenizeRoute },
   "/apply-template": {
@@ -57,6 +62,10 @@ export const LLAMACPP_INFERENCE: ReadonlySet<string> = new Set([
   "/completions",
   "/embedding",
   "/embeddings",
+  "/rerank",
+  "/v1/rerank",
+  "/tokenize",
+  "/apply-template",
 ]);
 
 function slotsRoute(machine: Machine, { res, query }: Exchange): void {
@@ -75,6 +84,18 @@ function tokenizeRoute(machine: Machine, { res, body }: Exchange): void {
 function detokenizeRoute(machine: Machine, { res, body }: Exchange): void {
   const content = body.tokens === undefined ? "" : (rawPrompts(body, "tokens", machine.tokenIds)[0] ?? "");
   replyJson(res, 200, { content }, LLAMACPP_HEADERS);
+}
+
+function rerank(machine: Machine, exchange: Exchange): void {
+  const model = modelName(machine, exchange.body);
+  const way = { id: `rerank-${exchange.requestId}`, model, headers: LLAMACPP_HEADERS, errorBody: BROKEN };
+  const isTaken = runRerank(machine, exchange, way, (ranks, promptTokens) => ({
+    model,
+    object: "list",
+    usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+    results: ranks.map(({ index, score }) => ({ index, relevance_score: score })),
+  }));
+  if (!isTaken) refuse(exchange.res, "unavailable_error", "no slot available");
 }
 
 function openAiEmbeddings(machine: Machine, exchange: Exchange): void {

@@ -7,6 +7,7 @@ import { BadField, flag, text } from "../fields.ts";
 import { generate } from "../generate.ts";
 import type { Machine } from "../machine.ts";
 import { chatPrompt, rawPrompts } from "../prompts.ts";
+import { runRerank } from "../rerank.ts";
 import { forcedCall, jsonAnswer } from "../scripts.ts";
 import { countTokens } from "../tokens.ts";
 import { reply, replyJson } from "../whole-reply.ts";
@@ -18,6 +19,7 @@ import { vllmMetrics } from "./metrics.ts";
 import { modelList } from "./models.ts";
 import { chatBodyOf } from "./responses-request.ts";
 import { responsesShape } from "./responses-shape.ts";
+import { transcribe } from "./transcribe.ts";
 
 /** vLLM's default for /v1/completions when no limit is given. */
 const DEFAULT_COMPLETION_TOKENS = 16;
@@ -44,6 +46,10 @@ export const VLLM_ROUTES: Readonly<Record<string, { readonly method: "GET" | "PO
     run: (machine, { res }) =>
       reply(res, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, vllmMetrics(machine)),
   },
+  "/v1/audio/transcriptions": { method: "POST", run: transcriptions },
+  "/rerank": { method: "POST", run: rerank },
+  "/v1/rerank": { method: "POST", run: rerank },
+  "/v2/rerank": { method: "POST", run: rerank },
   "/tokenize": { method: "POST", run: tokenizeRoute },
   "/detokenize": { method: "POST", run: detokenizeRoute },
 };
@@ -54,6 +60,9 @@ export const VLLM_INFERENCE: ReadonlySet<string> = new Set([
   "/v1/completions",
   "/v1/responses",
   "/v1/embeddings",
+  "/v1/audio/transcriptions",
+  "/v1/rerank",
+  "/tokenize",
 ]);
 
 function chat(machine: Machine, exchange: Exchange): void {
@@ -181,7 +190,8 @@ function tokenizeRoute(machine: Machine, exchange: Exchange): void {
   if (body.messages === undefined && body.prompt === undefined) throw new BadField("prompt", "Field required", true);
   const tokens = machine.tokenIds.encode(prompt);
   const { contextTokens } = machine.options;
-  replyJson(res, 200, { count: tokens.length, max_model_len: contextTokens, tokens, token_strs: null }, VLLM_HEADERS);
+  const token_strs = flag(body, "return_token_strs") ? tokens.map((id) => machine.tokenIds.decode([id])) : null;
+  replyJson(res, 200, { count: tokens.length, max_model_len: contextTokens, tokens, token_strs }, VLLM_HEADERS);
 }
 
 function detokenizeRoute(machine: Machine, exchange: Exchange): void {
@@ -189,6 +199,31 @@ function detokenizeRoute(machine: Machine, exchange: Exchange): void {
   if (!knowsModel(machine, exchange)) return;
   const [prompt] = rawPrompts(body, "tokens", machine.tokenIds);
   replyJson(res, 200, { prompt }, VLLM_HEADERS);
+}
+
+function rerank(machine: Machine, exchange: Exchange): void {
+  if (!knowsModel(machine, exchange)) return;
+  const model = modelName(machine, exchange);
+  const id = `rerank-${exchange.requestId}`;
+  const way = { id, model, headers: VLLM_HEADERS, errorBody: BROKEN };
+  const isTaken = runRerank(machine, exchange, way, (ranks, promptTokens) => ({
+    id,
+    model,
+    usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+    results: ranks.map(({ index, text: said, score }) => ({
+      index,
+      document: { text: said, multi_modal: null },
+      relevance_score: score,
+    })),
+  }));
+  if (!isTaken) refuse(exchange.res, OVERLOADED);
+}
+
+function transcriptions(machine: Machine, exchange: Exchange): void {
+  if (!knowsModel(machine, exchange)) return;
+  const model = modelName(machine, exchange);
+  const way = { id: `trsc-${exchange.requestId}`, model, headers: VLLM_HEADERS, errorBody: BROKEN };
+  if (!transcribe(machine, exchange, way)) refuse(exchange.res, OVERLOADED);
 }
 
 /** A missing model means the first one, as in vLLM; an unknown one is 404. */

@@ -77,7 +77,9 @@ describe("a running stack", () => {
   });
 
   it("names the models that can be asked", () => {
-    expect(running.run.text()).toMatch(/^Models: llama-3\.1-8b, .*, bge-small-en-v1\.5 \(embeddings\)$/m);
+    expect(running.run.text()).toMatch(
+      /^Models: llama-3\.1-8b, .*, bge-small-en-v1\.5 \(embeddings\), .*whisper-large-v3 \(transcriptions\)$/m,
+    );
   });
 
   it("writes stack.json for its owner only, with all that the contract names", () => {

@@ -1,0 +1,132 @@
+import { describe, expect, test } from "vitest";
+import { MAX_FILE_BYTES, readForm } from "#src/ingress/form.ts";
+import { Problem } from "#src/problem.ts";
+
+const SOUND = new Uint8Array([0x52, 0x49, 0x46, 0x46, 0xff, 0x00, 0x80]);
+
+function formOf(fields: readonly (readonly [string, string | File])[]): FormData {
+  const form = new FormData();
+  for (const [name, value] of fields) form.append(name, value);
+  return form;
+}
+const file = (name = "speech.mp3", type = "audio/mpeg", bytes: Uint8Array | string = SOUND): [string, File] => [
+  "file",
+  new File([bytes], name, { type }),
+];
+const read = (body: BodyInit, headers: Record<string, string> = {}) =>
+  readForm(new Request("http://x", { method: "POST", body, headers }));
+
+/** `code param` of the refusal. */
+async function refusal(body: BodyInit, headers?: Record<string, string>): Promise<string> {
+  try {
+    await read(body, headers);
+    return "taken";
+  } catch (thrown) {
+    if (!(thrown instanceof Problem)) throw thrown;
+    return `${thrown.code} ${thrown.facts.param ?? null}`;
+  }
+}
+
+test("fields, lists and the recording to the byte, under a name that tells nothing but its format", async () => {
+  const { document, recording, bytes } = await read(
+    formOf([
+      ["model", "m"],
+      ["prompt", "über"],
+      ["timestamp_granularities[]", "word"],
+      file('../../etc/x";evil="1.MP3'),
+      ["timestamp_granularities[]", "segment"],
+    ]),
+  );
+  expect(document).toEqual({ model: "m", prompt: "über", timestamp_granularities: ["word", "segment"] });
+  expect(recording.name).toBe("audio.mp3");
+  expect(recording.bytes.type).toBe("audio/mpeg");
+  expect(new Uint8Array(await recording.bytes.arrayBuffer())).toEqual(SOUND);
+  expect(bytes).toBeGreaterThan(SOUND.byteLength);
+});
+
+test.each([
+  { name: "a.wav", type: "audio/wav", as: "audio.wav", of: "audio/wav" },
+  { name: "a.webm", type: "video/webm", as: "audio.webm", of: "video/webm" },
+  { name: "a.php", type: "application/x-php", as: "audio", of: "application/octet-stream" },
+  { name: "blob", type: "", as: "audio", of: "application/octet-stream" },
+])("$name of $type goes as $as of $of", async ({ name, type, as, of }) => {
+  const { recording } = await read(formOf([file(name, type)]));
+  expect([recording.name, recording.bytes.type]).toEqual([as, of]);
+});
+
+describe("refused", () => {
+  const type = { "content-type": "multipart/form-data; boundary=b" };
+  test.each<{ name: string; body: BodyInit; headers?: Record<string, string>; problem: string }>([
+    {
+      name: "JSON",
+      body: "{}",
+      headers: { "content-type": "application/json" },
+      problem: "unsupported_media_type null",
+    },
+    { name: "another form", body: new URLSearchParams({ model: "m" }), problem: "unsupported_media_type null" },
+    {
+      name: "no boundary",
+      body: "x",
+      headers: { "content-type": "multipart/form-data" },
+      problem: "unsupported_media_type null",
+    },
+    {
+      name: "compressed",
+      body: "x",
+      headers: { ...type, "content-encoding": "gzip" },
+      problem: "unsupported_media_type null",
+    },
+    { name: "no form at all", body: "hello", headers: type, problem: "invalid_value null" },
+    {
+      name: "half a form",
+      body: '--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nm',
+      headers: type,
+      problem: "invalid_value null",
+    },
+    { name: "nothing", body: "", headers: type, problem: "invalid_value null" },
+    { name: "no file", body: formOf([["model", "m"]]), problem: "invalid_value file" },
+    { name: "an empty file", body: formOf([file("a.mp3", "audio/mpeg", "")]), problem: "invalid_value file" },
+    { name: "a file by its words", body: formOf([["file", "words"]]), problem: "invalid_value file" },
+    { name: "two files", body: formOf([file(), file()]), problem: "invalid_value file" },
+    { name: "another file", body: formOf([file(), ["image", new File(["x"], "x")]]), problem: "invalid_value image" },
+    { name: "a field twice", body: formOf([["model", "a"], ["model", "b"], file()]), problem: "invalid_value model" },
+    { name: "a field and a list", body: formOf([["a", "1"], ["a[]", "2"], file()]), problem: "invalid_value a" },
+    { name: "a list and a field", body: formOf([["a[]", "1"], ["a", "2"], file()]), problem: "invalid_value a" },
+    { name: "a NUL", body: formOf([["model", "a\0b"], file()]), problem: "invalid_value model" },
+    {
+      name: "fields without end",
+      body: formOf(Array.from({ length: 40 }, (_, at) => [`f${at}`, "x"] as const)),
+      problem: "invalid_value null",
+    },
+    {
+      name: "a file over the bound",
+      body: formOf([file("a.mp3", "audio/mpeg", new Uint8Array(MAX_FILE_BYTES + 1))]),
+      problem: "request_too_large file",
+    },
+    {
+      name: "a body over the bound",
+      body: formOf([file("a.mp3", "audio/mpeg", new Uint8Array(MAX_FILE_BYTES + 100_000))]),
+      problem: "request_too_large file",
+    },
+  ])("$name", async ({ body, headers, problem }) => {
+    expect(await refusal(body, headers)).toBe(problem);
+  });
+
+  test("a body without end is let go", async () => {
+    let seenBytes = 0;
+    const endless = new ReadableStream({
+      pull(controller) {
+        seenBytes += 1024 * 1024;
+        controller.enqueue(new Uint8Array(1024 * 1024));
+      },
+    });
+    expect(await refusal(endless, type)).toBe("request_too_large file");
+    expect(seenBytes).toBeLessThan(MAX_FILE_BYTES + 5 * 1024 * 1024);
+  });
+
+  test("a name that is a prototype's is a field like any other", async () => {
+    const { document } = await read(formOf([["__proto__", "x"], file()]));
+    expect(Object.hasOwn(document, "__proto__")).toBe(true);
+    expect(Object.getPrototypeOf(document)).toBe(Object.prototype);
+  });
+});
