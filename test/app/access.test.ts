@@ -134,6 +134,22 @@ const TABLE: Record<string, Row> = {
     may: ["ai-users", "ai-admins", "key of embeddings"],
     owned: "by nobody",
   },
+  // No host of this catalog offers them: who may ask hears that, and who may not hears nothing of it.
+  "POST /v1/rerank": {
+    asks: { body: { model: "embedder", query: "hi", documents: ["a"] } },
+    may: ["ai-users", "ai-admins", "key of embeddings"],
+    owned: "by nobody",
+  },
+  "POST /tokenize": {
+    asks: { body: { model: "org/plain", prompt: "hi" } },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: "by nobody",
+  },
+  "POST /v1/audio/transcriptions": {
+    asks: { body: { model: "org/plain" } },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: "by nobody",
+  },
   "GET /v1/models": { asks: {}, may: ["ai-users", "ai-admins", "key of models"], owned: "by nobody" },
   "GET /v1/models/:parameter{.+}": {
     asks: { path: "/v1/models/org/plain" },

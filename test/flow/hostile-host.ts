@@ -36,7 +36,7 @@ const typeOf = (stream: boolean) => `content-type: ${stream ? "text/event-stream
 const bodyOf = (stream: boolean) => (stream ? EVENTS : ANSWER);
 const CLOSE = "connection: close\r\n";
 const FAILED = { status: 502, code: "upstream_error" };
-const LATE = { status: 504, code: "upstream_timeout" };
+const LATE = { status: 504, code: "total_timeout" };
 const REFUSED = { status: 502, code: "upstream_refused" };
 
 /** A whole response with this body; `more` are header lines. */
@@ -112,7 +112,7 @@ export const tricksOf = (elsewhere: string): readonly Trick[] => [
       drip(socket, stream ? ": ping\n\n" : " ");
     },
     whole: LATE,
-    streamed: { status: 200, code: "upstream_timeout" },
+    streamed: { status: 200, code: "total_timeout" },
   },
   {
     name: "gzip-bomb",

@@ -81,9 +81,9 @@ beforeAll(async () => {
   };
   const catalog = {
     hosts: [
-      host("native", "llamacpp", { native: true }),
-      host("llamacpp", "llamacpp"),
-      host("vllm", "vllm", { cost: { perHour: 3.6 } }),
+      host("native", "llamacpp", { native: true, offers: ["rerank", "tokenize"] }),
+      host("llamacpp", "llamacpp", { offers: ["rerank", "tokenize"] }),
+      host("vllm", "vllm", { cost: { perHour: 3.6 }, offers: ["rerank", "transcriptions", "tokenize"] }),
       host("guarded", "vllm", { reach: { via: "access", url: door.url } }),
       { ...host("vllm", "vllm", { offers: ["responses"] }), id: "speaker" },
       { id: "hostile", engine: "vllm", reach: { via: "direct", url: hostile.url }, keyFrom: "ENGINE_KEY" },
@@ -94,6 +94,12 @@ beforeAll(async () => {
       { id: "org/big:fp8", served: [{ host: "vllm", as: "org/big" }], deadlines },
       { id: "guarded", served: [{ host: "guarded", as: "org/guarded" }], deadlines },
       { id: "speaks", served: [{ host: "speaker", as: "org/big" }], storeContent: true, deadlines },
+      ...(["vllm", "llamacpp", "native"] as const).map((id) => ({
+        id: `ranker-${id}`,
+        kind: "rerank",
+        served: [{ host: id, as: { vllm: "org/big", llamacpp: "small.gguf", native: "tiny.gguf" }[id] }],
+      })),
+      { id: "whisper", kind: "transcription", served: [{ host: "vllm", as: "org/big" }] },
       {
         id: "remembered",
         served: [{ host: "vllm", as: "org/big" }],
@@ -216,6 +222,104 @@ describe.each([
     expect(written).toMatchObject({ outcome: "client_left", estimated: false, prompt_tokens: truth?.promptTokens });
     expect(written.completion_tokens).toBeGreaterThanOrEqual(8);
     expect(written.completion_tokens).toBeLessThanOrEqual(Number(truth?.completionTokens));
+  });
+});
+
+describe("what only some hosts offer", () => {
+  const post = (path: string, body: object) =>
+    fetch(`${running.stack.gateway}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${running.stack.tokens.enterprise}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const idOf = (response: Response): string => response.headers.get("x-request-id") ?? "";
+  const sound = (name = "speech.mp3") => new File([Buffer.alloc(64_000, "sound")], name, { type: "audio/mpeg" });
+  const transcribe = { model: "whisper", language: "en" } as const;
+
+  test("transcriptions, in every format, by the official client", async () => {
+    const { transcriptions } = client().audio;
+    const { data: whole, request_id } = await transcriptions.create({ ...transcribe, file: sound() }).withResponse();
+    const words = whole.text.trim();
+    expect(words.split(" ").length).toBeGreaterThan(8);
+    expect(await transcriptions.create({ ...transcribe, file: sound(), response_format: "text" })).toBe(
+      `${whole.text}\n`,
+    );
+    const verbose = await transcriptions.create({ ...transcribe, file: sound(), response_format: "verbose_json" });
+    expect(verbose.text).toBe(whole.text);
+    expect(Number(verbose.duration)).toBe(2);
+    const texts = verbose.segments?.map(({ text }) => text.trim()) ?? [];
+    expect(texts.join(" ")).toBe(words);
+    const srt = await transcriptions.create({ ...transcribe, file: sound(), response_format: "srt" });
+    expect(srt).toMatch(/^1\n00:00:00,000 --> 00:00:\d\d,\d{3}\n/);
+    expect(
+      srt
+        .split("\n\n")
+        .slice(0, -1)
+        .map((cue) => cue.split("\n")[2]),
+    ).toEqual(texts);
+    expect(await transcriptions.create({ ...transcribe, file: sound(), response_format: "vtt" })).toMatch(
+      /^WEBVTT\n\n00:/,
+    );
+    // Ten tokens for each of its two seconds; the words are counted by their length.
+    expect(await row(request_id ?? "")).toMatchObject({
+      route: "transcriptions",
+      host: "vllm",
+      outcome: "complete",
+      prompt_tokens: 20,
+      completion_tokens: Math.ceil(whole.text.length / 4),
+      estimated: true,
+    });
+  });
+
+  test("a recording of the largest size is heard, and a larger one refused", async () => {
+    const { transcriptions } = client().audio;
+    const largest = new File([Buffer.alloc(25 * 1024 * 1024, 1)], "long.wav", { type: "audio/wav" });
+    expect((await transcriptions.create({ ...transcribe, file: largest })).text).toMatch(/\w/);
+    const larger = new File([Buffer.alloc(25 * 1024 * 1024 + 1, 1)], "long.wav", { type: "audio/wav" });
+    const refused = transcriptions.create({ ...transcribe, file: larger });
+    await expect(refused).rejects.toMatchObject({ status: 413, code: "request_too_large", param: "file" });
+  });
+
+  test.each(["stream", "cache_salt"])("%s is refused by its name", async (field) => {
+    const asked = { ...transcribe, file: sound(), [field]: true };
+    await expect(client().audio.transcriptions.create(asked)).rejects.toMatchObject({ status: 400, param: field });
+  });
+
+  test.each([
+    { model: "ranker-vllm", host: "vllm" as const },
+    { model: "ranker-llamacpp", host: "llamacpp" as const },
+    { model: "ranker-native", host: "native" as const },
+  ])("rerank on $host: one shape, the best first, to the engine's token", async ({ model, host }) => {
+    const documents = ["dogs bark", "cats purr at night", "cats"];
+    const response = await post("/v1/rerank", { model, query: "cats purr", documents, top_n: 2 });
+    expect(response.status).toBe(200);
+    const said = (await response.json()) as { results: { index: number; document: object }[]; usage: object };
+    expect(said.results.map(({ index, document }) => ({ index, document }))).toEqual([
+      { index: 1, document: { text: "cats purr at night" } },
+      { index: 2, document: { text: "cats" } },
+    ]);
+    const truth = (await truths(hosts[host])).find(({ requestId }) => requestId === idOf(response));
+    expect(said.usage).toEqual({ prompt_tokens: truth?.promptTokens, total_tokens: truth?.promptTokens });
+    const cost = { prompt_tokens: truth?.promptTokens, completion_tokens: 0, estimated: false };
+    expect(await row(idOf(response))).toMatchObject({ ...cost, route: "rerank", outcome: "complete" });
+  });
+
+  test("tokenize: every engine's answer in one shape, and its count what the engine charges", async () => {
+    const counts: number[] = [];
+    for (const model of ["tiny", "small", "org/big:fp8"]) {
+      const response = await post("/tokenize", { model, messages: say("count this"), return_token_strs: true });
+      expect(response.status).toBe(200);
+      const said = (await response.json()) as { count: number; tokens: number[]; token_strs: string[] };
+      expect(said.tokens).toHaveLength(said.count);
+      expect(said.token_strs.join("")).toContain("count this");
+      expect(await row(idOf(response))).toMatchObject({ route: "tokenize", tokens_used: "0", estimated: false });
+      counts.push(said.count);
+    }
+    expect(new Set(counts).size).toBe(1);
+    const asked = { model: "org/big:fp8", messages: say("count this"), max_tokens: 1 };
+    expect((await client().chat.completions.create(asked)).usage?.prompt_tokens).toBe(counts[0]);
+    const raw = await post("/tokenize", { model: "small", prompt: "one two" });
+    expect(await raw.json()).toMatchObject({ count: 2, tokens: [expect.any(Number), expect.any(Number)] });
   });
 });
 
