@@ -5,6 +5,9 @@ import { PartFailure } from "./stack/part-failure.ts";
 import { Refusal } from "./stack/refusal.ts";
 import { type RunningStack, startStack } from "./stack/stack.ts";
 
+/** What models are for that do not chat. */
+const GOOD_FOR = { embedding: "embeddings", rerank: "rerank", transcription: "transcriptions" };
+
 const stopAsked = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stopAsked.abort());
 // The bootstrap holds the other end of this channel: if it is killed, nobody is left to pass signals on.
@@ -44,9 +47,6 @@ async function main(args: string[]): Promise<number> {
     return error instanceof Refusal ? error.exitCode : 1;
   }
 }
-
-/** What models are for that do not chat. */
-const GOOD_FOR = { embedding: "embeddings", rerank: "rerank", transcription: "transcriptions" };
 
 function readyText({ stack, exampleModel, models }: RunningStack, stackFile: string, seconds: string): string {
   const body = { model: exampleModel, stream: true, messages: [{ role: "user", content: "Say hello" }] };

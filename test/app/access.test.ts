@@ -23,6 +23,11 @@ const RESTRICTED = [
   { id: "trial", served, allow: { roles: ["ai-admins"] } },
   { id: "trial-embedder", kind: "embedding", served, allow: { roles: ["ai-monitoring"] } },
 ];
+/** Models of hosts that offer more. */
+const OFFERED = [
+  { id: "ranker", kind: "rerank", served: [{ host: "gpu", as: "r" }] },
+  { id: "hearer", kind: "transcription", served: [{ host: "gpu", as: "h" }] },
+];
 const SECOND = "https://second.example.test/realms/ai";
 const { default: WIDE } = CATALOG.tiers;
 
@@ -39,7 +44,8 @@ beforeAll(async () => {
   const catalog = {
     ...CATALOG,
     tiers: { ...CATALOG.tiers, premium: WIDE },
-    models: [...CATALOG.models, ...RESTRICTED],
+    hosts: CATALOG.hosts.map((host) => ({ ...host, offers: ["rerank", "transcriptions", "tokenize"] })),
+    models: [...CATALOG.models, ...OFFERED, ...RESTRICTED],
     roles: { "ai-monitoring": ["watchers", "ai-monitoring"] },
     issuers: [
       {
@@ -112,6 +118,9 @@ async function requestOf(sub: string): Promise<InferenceEvent> {
 const CALLERS = ["ai-users", "ai-admins", "key of inference", "key of models", "key of embeddings"];
 const ADMINS = ["ai-admins", "key of admin"];
 const UNKNOWN_KEY = "/admin/keys/key_000000000000";
+const SPOKEN = new FormData();
+SPOKEN.set("model", "hearer");
+SPOKEN.set("file", new File(["RIFF"], "a.wav"));
 const TABLE: Record<string, Row> = {
   "GET /health": { asks: {}, may: EVERYONE, owned: "by nobody" },
   "POST /v1/chat/completions": {
@@ -134,9 +143,8 @@ const TABLE: Record<string, Row> = {
     may: ["ai-users", "ai-admins", "key of embeddings"],
     owned: "by nobody",
   },
-  // No host of this catalog offers them: who may ask hears that, and who may not hears nothing of it.
   "POST /v1/rerank": {
-    asks: { body: { model: "embedder", query: "hi", documents: ["a"] } },
+    asks: { body: { model: "ranker", query: "hi", documents: ["a"] } },
     may: ["ai-users", "ai-admins", "key of embeddings"],
     owned: "by nobody",
   },
@@ -146,7 +154,7 @@ const TABLE: Record<string, Row> = {
     owned: "by nobody",
   },
   "POST /v1/audio/transcriptions": {
-    asks: { body: { model: "org/plain" } },
+    asks: { body: SPOKEN },
     may: ["ai-users", "ai-admins", "key of inference"],
     owned: "by nobody",
   },
@@ -320,7 +328,7 @@ describe("models that the catalog does not open to everyone", () => {
   ])("$who: $open", async ({ who, open }) => {
     const sender = (await senders[who]?.()) ?? {};
     const { data } = (await (await gateway.ask("/v1/models", sender)).json()) as { data: { id: string }[] };
-    const everyones = CATALOG.models.map(({ id }) => id);
+    const everyones = [...CATALOG.models, ...OFFERED].map(({ id }) => id);
     expect(data.map(({ id }) => id)).toEqual([...everyones, ...open]);
     for (const { id } of RESTRICTED)
       for (const [path, body] of Object.values(asked(id))) {

@@ -149,6 +149,20 @@ interface Slot {
   readonly next_token?: readonly { readonly n_decoded: number }[];
 }
 
+test("rerank, below /v1 and above it: no texts, and no name of its own", async () => {
+  const host = await hostFor({ engine: "llamacpp" });
+  const body = { query: "cats", documents: ["dogs", "cats"] };
+  for (const path of ["/rerank", "/v1/rerank"]) {
+    const { json } = await ask<Record<string, unknown>>(host, path, body);
+    expect(json).toEqual({
+      model: "llama",
+      object: "list",
+      usage: { prompt_tokens: 6, total_tokens: 6 },
+      results: [1, 0].map((index) => ({ index, relevance_score: expect.any(Number) })),
+    });
+  }
+});
+
 describe("state", () => {
   test("slots show what runs, and fail_on_no_slot refuses when none is free", async () => {
     const host = await hostFor({ ...jetson, tokensPerSecond: 20 });

@@ -1,9 +1,14 @@
 // The vLLM kind, byte by byte where clients depend on bytes: chunks, whole answers, usage, errors.
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
+import type { LabHost } from "#scripts/lab/host.ts";
 import { type Asked, answerOf, ask, chatBody, chunksOf, eventsOf, hostFor, type Reply, truthOf } from "./asking.ts";
 
 const CHAT = "/v1/chat/completions";
+type Ranked = {
+  readonly results: readonly { readonly index: number }[];
+  readonly usage: object;
+};
 
 describe("chat stream", () => {
   test("chunks are written as vLLM writes them", async () => {
@@ -340,4 +345,79 @@ describe("responses", () => {
     const { text } = await ask(host, "/v1/responses", { input: "hi", stream: true });
     expect(text.split("\n\n").at(-2)).toMatch(/^event: response.failed\n/);
   });
+});
+
+describe("rerank, tokenize and transcriptions", () => {
+  const query = { model: "llama", query: "cats purr", documents: ["dogs", "cats purr", "cats"] };
+
+  test("the best first, no more than top_n, with the texts and the usage", async () => {
+    const host = await hostFor();
+    const { json } = await ask<Ranked>(host, "/v1/rerank", { ...query, top_n: 2 });
+    expect(json).toMatchObject({ id: expect.stringMatching(/^rerank-/), model: "llama" });
+    expect(json.results.map(({ index }) => index)).toEqual([1, 2]);
+    expect(json.results[0]).toEqual({
+      index: 1,
+      document: { text: "cats purr", multi_modal: null },
+      relevance_score: expect.any(Number),
+    });
+    // Each text is read with the query before it, and a line between them.
+    expect(json.usage).toEqual({ prompt_tokens: 3 * 3 + 4, total_tokens: 3 * 3 + 4 });
+    expect((await truthOf(host)).at(-1)).toMatchObject({ promptTokens: 13, completionTokens: 0, ended: "stop" });
+    expect((await ask(host, "/v1/rerank", { query: "x" })).status).toBe(400);
+  });
+
+  test("tokens by their texts where they are asked for", async () => {
+    const host = await hostFor();
+    const { json } = await ask<Record<string, unknown>>(host, "/tokenize", { prompt: "one two", return_token_strs: true });
+    expect(json).toMatchObject({ count: 2, token_strs: ["one", " two"] });
+  });
+
+  const form = (fields: Record<string, string>, isSpoken = true): FormData => {
+    const said = new FormData();
+    for (const [name, value] of Object.entries({ model: "llama", ...fields })) said.set(name, value);
+    if (isSpoken) said.set("file", new File([Buffer.alloc(64_000, "x")], "a.wav", { type: "audio/wav" }));
+    return said;
+  };
+  const transcribe = async (host: LabHost, body: FormData) => {
+    const response = await fetch(`${host.url}/v1/audio/transcriptions`, { method: "POST", body });
+    return { status: response.status, json: (await response.json()) as Record<string, unknown> };
+  };
+
+  test("a recording is heard alike every time, whole and in segments", async () => {
+    const host = await hostFor();
+    const { json } = await transcribe(host, form({}));
+    expect(json).toEqual({ text: expect.stringMatching(/^ \w/), usage: { type: "duration", seconds: 2 } });
+    const { json: verbose } = await transcribe(host, form({ response_format: "verbose_json", language: "de" }));
+    expect(verbose).toMatchObject({ text: json.text, duration: "2", language: "de" });
+    const segments = verbose.segments as { start: number; end: number; text: string }[];
+    expect(segments.map(({ text }) => text).join("")).toBe(json.text);
+    expect([segments[0]?.start, segments.at(-1)?.end]).toEqual([0, 2]);
+    expect((await transcribe(host, form({ prompt: "another" }))).json.text).not.toBe(json.text);
+  });
+
+  test.each([
+    { name: "no file", body: form({}, false), status: 400 },
+    { name: "subtitles", body: form({ response_format: "srt" }), status: 400 },
+    { name: "a model that is not there", body: form({ model: "x" }), status: 404 },
+  ])("refused: $name", async ({ body, status }) => {
+    expect((await transcribe(await hostFor(), body)).status).toBe(status);
+  });
+
+  test("what was sent is noted without its bytes", async () => {
+    const host = await hostFor();
+    await transcribe(host, form({}));
+    const requests = (await ask<{ body: unknown }[]>(host, "/lab/requests")).json;
+    expect(requests.at(-1)?.body).toEqual({ model: "llama", file: { name: "a.wav", type: "audio/wav", bytes: 64_000 } });
+  });
+});
+
+test.each([
+  { salt: "a".repeat(43), status: 200 },
+  { salt: "", status: 400 },
+  { salt: 5, status: 400 },
+  { salt: "a/b", status: 400 },
+  { salt: "a".repeat(129), status: 400 },
+])("cache_salt $salt: $status", async ({ salt, status }) => {
+  const asked = await ask(await hostFor(), CHAT, chatBody("hi [[tokens=1]]", { cache_salt: salt }));
+  expect(asked.status).toBe(status);
 });
