@@ -1,4 +1,5 @@
 // What a lab model hears in a recording: words that follow from its bytes alone, one a second's quarter. Pure.
+import { createHash } from "node:crypto";
 import { answer } from "./answer.ts";
 import { countTokens } from "./tokens.ts";
 
@@ -15,7 +16,8 @@ export interface Heard {
 
 /** @param prompt the caller's hint, which steers the words as it does in Whisper */
 export function hear(bytes: Buffer, prompt: string, weights: string): Heard {
-  const voice = answer(`${prompt}\n${bytes.toString("latin1")}`, { weights, shift: 0 });
+  const heard = createHash("sha256").update(bytes).digest("hex");
+  const voice = answer(`${prompt}\n${heard}`, { weights, shift: 0 });
   let text = "";
   for (let token = voice.next(); token !== null; token = voice.next()) text += token;
   const words = text.split(/\s+/).filter((word) => word !== "");

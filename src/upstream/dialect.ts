@@ -6,6 +6,7 @@ import type { Question } from "#src/ingress/question.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
 import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
+import type { Form } from "./form-body.ts";
 import { type NativeReply, nativeAnswer, nativeRequest } from "./native.ts";
 import { NativeStream } from "./native-stream.ts";
 import { isOffered, offeredDialect } from "./offered.ts";
@@ -25,7 +26,7 @@ export type Dialect = {
   /** A whole answer in OpenAI's shape, or null when the host's bytes are that already. */
   answer: ((document: JsonObject) => JsonObject) | null;
   /** In place of `body`: the host is asked by a form. */
-  readonly form?: FormData;
+  readonly form?: Form;
   /** The host may answer in text: then the document is `{text}`. */
   readonly isText?: boolean;
   /** What the host is asked before there is an answer, when it has answered this. */

@@ -9,6 +9,7 @@ import type { AnswerStream } from "./answer-stream.ts";
 import type { Reply } from "./attempt.ts";
 import type { Dialect } from "./dialect.ts";
 import { refusalOf } from "./engine-error.ts";
+import { formBody } from "./form-body.ts";
 import type { Ask } from "./reach.ts";
 import type { Source } from "./relay.ts";
 import { type Tally, tallyOf } from "./tally.ts";
@@ -110,11 +111,15 @@ export async function askWhole(
  * @throws whatever `ask` throws: the host cannot be reached, or the signal ended it
  */
 export function post(ask: Ask, dialect: Dialect, trace: Trace, accept: string, signal: AbortSignal): Promise<Response> {
-  const headers: Record<string, string> = { accept, "x-request-id": trace.requestId };
-  // A form's type names its boundary, which only the platform knows.
-  if (dialect.form === undefined) headers["content-type"] = "application/json";
+  const { type, body } = written(dialect);
+  const headers: Record<string, string> = { "content-type": type, accept, "x-request-id": trace.requestId };
   if (trace.traceparent !== null) headers.traceparent = trace.traceparent;
-  return ask(dialect.path, { method: "POST", headers, body: dialect.form ?? JSON.stringify(dialect.body), signal });
+  return ask(dialect.path, { method: "POST", headers, body, signal });
+}
+
+function written({ form, body }: Dialect): { type: string; body: string | ReadableStream<Uint8Array> } {
+  if (form !== undefined) return formBody(form, crypto.randomUUID());
+  return { type: "application/json", body: JSON.stringify(body) };
 }
 
 function isAnswer(response: Response, contentType: string): boolean {

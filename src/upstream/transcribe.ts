@@ -4,6 +4,7 @@ import { audioTokens } from "#src/audio.ts";
 import type { Host } from "#src/catalog/schema.ts";
 import type { Recording } from "#src/ingress/form.ts";
 import type { JsonObject } from "#src/json.ts";
+import type { Form } from "./form-body.ts";
 import { subtitles } from "./subtitles.ts";
 import { counts, NOTHING_YET, type Tally } from "./tally.ts";
 
@@ -18,18 +19,20 @@ export function mayBeText(host: Pick<Host, "engine">, { response_format: format 
 }
 
 /** The form for a host: the checked fields under their own names, and the recording. */
-export function transcriptionForm(host: Host, body: JsonObject, recording: Recording, model: string): FormData {
-  const form = new FormData();
+export function transcriptionForm(host: Host, body: JsonObject, file: Recording, model: string): Form {
   const { model: _catalogs, timestamp_granularities: granularities, response_format: format, ...rest } = body;
-  form.set("model", model);
-  form.set(
-    "response_format",
-    writesTexts(host) ? String(format) : format === "json" || format === "text" ? "json" : "verbose_json",
-  );
-  for (const [field, value] of Object.entries(rest)) if (value != null) form.set(field, String(value));
-  if (Array.isArray(granularities)) for (const one of granularities) form.append("timestamp_granularities[]", one);
-  form.set("file", recording.bytes, recording.name);
-  return form;
+  const fields: (readonly [string, string])[] = [
+    ["model", model],
+    ["response_format", askedFormat(host, String(format))],
+  ];
+  for (const [field, value] of Object.entries(rest)) if (value != null) fields.push([field, String(value)]);
+  if (Array.isArray(granularities)) for (const one of granularities) fields.push(["timestamp_granularities[]", one]);
+  return { fields, file };
+}
+
+function askedFormat(host: Host, format: string): string {
+  if (writesTexts(host)) return format;
+  return format === "json" || format === "text" ? "json" : "verbose_json";
 }
 
 const segment = z.looseObject({ start: z.number().nonnegative(), end: z.number().nonnegative(), text: z.string() });

@@ -63,21 +63,13 @@ function form(fields: Record<string, string> = {}, bytes = 4): FormData {
 const post = (path: string, body: unknown, as: Record<string, unknown> | null = { sub: "ann" }) =>
   gateway.ask(path, { body, as });
 
-/** The ledger's row of an answer. */
-async function rowOf(response: Response): Promise<Record<string, unknown>> {
-  const id = response.headers.get("x-request-id");
-  return vi.waitFor(
-    async () => {
-      const text = "SELECT * FROM inference_logs WHERE id = $1";
-      const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text, [id]));
-      expect(rows).toHaveLength(1);
-      return rows[0] as Record<string, unknown>;
-    },
-    { timeout: 8_000, interval: 100 },
-  );
+/** What the ledger is to say of these answers: looked at together, because the queue takes its time. */
+const owed = new Map<string, Record<string, unknown>>();
+function owe(response: Response, row: Record<string, unknown>): void {
+  owed.set(response.headers.get("x-request-id") ?? "", row);
 }
 
-describe("an answer, and its row in the ledger", () => {
+describe("an answer", () => {
   test("rerank", async () => {
     const response = await post("/v1/rerank", RERANK);
     expect(response.status).toBe(200);
@@ -93,7 +85,7 @@ describe("an answer, and its row in the ledger", () => {
       ],
     });
     const cost = { route: "rerank", prompt_tokens: 9, completion_tokens: 0, estimated: false, outcome: "complete" };
-    expect(await rowOf(response)).toMatchObject({ ...cost, cache: "bypass", host: "able" });
+    owe(response, { ...cost, cache: "bypass", host: "able" });
   });
 
   test("tokenize", async () => {
@@ -102,16 +94,15 @@ describe("an answer, and its row in the ledger", () => {
     // Never the host that does not offer it.
     expect(response.headers.get("x-causeway-host")).toBe("able");
     const cost = { route: "tokenize", prompt_tokens: 0, completion_tokens: 0, estimated: false };
-    expect(await rowOf(response)).toMatchObject({ ...cost, outcome: "complete" });
+    owe(response, { ...cost, outcome: "complete" });
   });
 
   test("tokenize a conversation, on llama.cpp by two questions and one row", async () => {
-    paths.length = 0;
     const response = await post("/tokenize", { model: "on-llama", messages: CHAT.messages });
     expect(await response.json()).toMatchObject({ count: 3, tokens: [5, 6, 7] });
-    expect(paths).toEqual(["/apply-template", "/tokenize"]);
+    expect(paths.slice(-2)).toEqual(["/apply-template", "/tokenize"]);
     expect(hosts.llama?.asked.at(-1)).toMatchObject({ content: "<|user|>hello", add_special: false });
-    expect(await rowOf(response)).toMatchObject({ route: "tokenize", attempts: 1 });
+    owe(response, { route: "tokenize", attempts: 1 });
   });
 
   test("a transcription: what was heard is stored where the catalog says so, and nothing of the recording", async () => {
@@ -121,7 +112,7 @@ describe("an answer, and its row in the ledger", () => {
     const { file, ...fields } = hosts.able?.asked.at(-1) ?? {};
     expect(fields).toEqual({ model: "whisper", prompt: "a hint", response_format: "json" });
     expect(file).toMatchObject({ name: "audio.mp3", type: "audio/mpeg", size: 4 });
-    expect(await rowOf(response)).toMatchObject({
+    owe(response, {
       route: "transcriptions",
       prompt_tokens: 14,
       completion_tokens: 3,
@@ -137,6 +128,21 @@ describe("an answer, and its row in the ledger", () => {
     expect(response.headers.get("content-type")).toBe("text/plain; charset=utf-8");
     expect(await response.text()).toBe("Hello there.\n");
   });
+});
+
+test("every answer has its row in the ledger", { timeout: 20_000 }, async () => {
+  expect(owed.size).toBe(4);
+  const text = "SELECT * FROM inference_logs WHERE id = ANY ($1::uuid[])";
+  await vi.waitFor(
+    async () => {
+      const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) =>
+        session.query(text, [[...owed.keys()]]),
+      );
+      expect(rows).toHaveLength(owed.size);
+      for (const row of rows) expect(row).toMatchObject(owed.get(row.id) ?? {});
+    },
+    { timeout: 15_000, interval: 200 },
+  );
 });
 
 describe("a host that fails", () => {

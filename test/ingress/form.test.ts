@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { concat } from "#src/bytes.ts";
 import { MAX_FILE_BYTES, readForm } from "#src/ingress/form.ts";
 import { Problem } from "#src/problem.ts";
 
@@ -39,8 +40,8 @@ test("fields, lists and the recording to the byte, under a name that tells nothi
   );
   expect(document).toEqual({ model: "m", prompt: "über", timestamp_granularities: ["word", "segment"] });
   expect(recording.name).toBe("audio.mp3");
-  expect(recording.bytes.type).toBe("audio/mpeg");
-  expect(new Uint8Array(await recording.bytes.arrayBuffer())).toEqual(SOUND);
+  expect(recording.type).toBe("audio/mpeg");
+  expect(concat(recording.pieces)).toEqual(SOUND);
   expect(bytes).toBeGreaterThan(SOUND.byteLength);
 });
 
@@ -51,7 +52,7 @@ test.each([
   { name: "blob", type: "", as: "audio", of: "application/octet-stream" },
 ])("$name of $type goes as $as of $of", async ({ name, type, as, of }) => {
   const { recording } = await read(formOf([file(name, type)]));
-  expect([recording.name, recording.bytes.type]).toEqual([as, of]);
+  expect([recording.name, recording.type]).toEqual([as, of]);
 });
 
 describe("refused", () => {
@@ -114,7 +115,11 @@ describe("refused", () => {
 
   test("a body without end is let go", async () => {
     let seenBytes = 0;
+    const opening = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n';
     const endless = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(opening));
+      },
       pull(controller) {
         seenBytes += 1024 * 1024;
         controller.enqueue(new Uint8Array(1024 * 1024));

@@ -32,8 +32,10 @@ const ANSWER = {
 export type Host = (body: JsonObject, signal?: AbortSignal | null, path?: string) => Response | Promise<Response>;
 
 /** What a host was sent. */
-export function sentTo(init: RequestInit | undefined): JsonObject {
-  return init?.body instanceof FormData ? Object.fromEntries(init.body) : JSON.parse(String(init?.body));
+export async function sentTo(init: RequestInit | undefined): Promise<JsonObject> {
+  const { body = null, headers = {} } = init ?? {};
+  if (body instanceof ReadableStream) return Object.fromEntries(await new Response(body, { headers }).formData());
+  return JSON.parse(String(body));
 }
 
 /** The same answer whole or, where it is asked for, as a stream. */
@@ -76,12 +78,12 @@ export async function startGateway(catalog: object = CATALOG, host: Host = answe
   const issuer = await testIssuer(Date.now(), env.OIDC_ISSUER);
   const asked: string[] = [];
   await env.KV.put(CATALOG_KEY, JSON.stringify(catalog));
-  vi.spyOn(globalThis, "fetch").mockImplementation((input, init) => {
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
     if (!url.startsWith("http://gpu.test/")) return issuer.fetcher(input, init);
-    if (url.endsWith("/health")) return Promise.resolve(new Response("ok"));
+    if (url.endsWith("/health")) return new Response("ok");
     asked.push(url);
-    return Promise.resolve(host(sentTo(init), new URL(url).pathname));
+    return host(await sentTo(init), new URL(url).pathname);
   });
   const ask = async (path: string, { method, as = {}, body, headers = {}, signal }: Asked = {}): Promise<Response> => {
     const sent = new Headers(headers);

@@ -70,7 +70,7 @@ export async function withHosts(
     const url = new URL(input instanceof Request ? input.url : String(input));
     const standIn = standIns[url.hostname.replace(/\.host$/, "")];
     if (standIn === undefined) return others?.(input, init) ?? Response.error();
-    if (init?.method === "POST") return standIn.ask(sentTo(init), init.signal, url.pathname);
+    if (init?.method === "POST") return standIn.ask(await sentTo(init), init.signal, url.pathname);
     const isHealth = url.pathname === "/health";
     return new Response(null, { status: isHealth && standIn.isWell ? 200 : isHealth ? 500 : 404 });
   });

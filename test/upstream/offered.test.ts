@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { formBody } from "#src/upstream/form-body.ts";
 import { subtitles } from "#src/upstream/subtitles.ts";
 import { NOTHING_YET } from "#src/upstream/tally.ts";
+import { utf8 } from "#test/sse/chunking.ts";
 import { dialect, question, REQUEST_ID } from "./asked.ts";
 
 const VLLM = { engine: "vllm", offers: ["rerank", "transcriptions", "tokenize"] };
@@ -9,7 +11,7 @@ const NATIVE = { ...LLAMA, native: true };
 const SERVICE = { engine: "openai", offers: ["rerank", "transcriptions"] };
 const messages = [{ role: "user", content: "hi" }];
 const RERANK = { kind: "rerank" };
-const recording = { bytes: new Blob(["RIFF"], { type: "audio/wav" }), name: "audio.wav" };
+const recording = { pieces: [utf8("RI"), utf8("FF")], type: "audio/wav", name: "audio.wav" };
 const spoken = (more: object = {}) => ({ ...question("transcriptions", { model: "m", ...more }), recording });
 
 describe("rerank", () => {
@@ -176,8 +178,15 @@ describe("transcriptions", () => {
   test("the form holds the checked fields and the recording, and nothing else", async () => {
     const { form, path } = dialect(VLLM, spoken(asked), {}, TRANSCRIBER);
     expect(path).toBe("/v1/audio/transcriptions");
-    const fields = [...(form ?? [])];
-    expect(fields.filter(([, value]) => typeof value === "string").sort()).toEqual([
+    if (form === undefined) throw new Error("no form");
+    // As a host reads it.
+    const { type, body } = formBody(form, "a-boundary");
+    const read = await new Response(body, { headers: { "content-type": type } }).formData();
+    const file = read.get("file");
+    expect(file).toMatchObject({ name: "audio.wav", type: "audio/wav" });
+    expect(file instanceof File && (await file.text())).toBe("RIFF");
+    read.delete("file");
+    expect([...read].sort()).toEqual([
       ["language", "de"],
       ["model", "org/m"],
       ["prompt", "über"],
@@ -186,9 +195,6 @@ describe("transcriptions", () => {
       ["timestamp_granularities[]", "segment"],
       ["timestamp_granularities[]", "word"],
     ]);
-    const file = form?.get("file");
-    expect(file).toMatchObject({ name: "audio.wav", type: "audio/wav" });
-    expect(file instanceof File && (await file.text())).toBe("RIFF");
   });
 
   test.each([
@@ -199,8 +205,9 @@ describe("transcriptions", () => {
     { format: "verbose_json", vllm: "verbose_json", service: "verbose_json" },
   ])("the format $format is asked of vLLM as $vllm, of a service as $service", ({ format, vllm, service }) => {
     const wanted = (host: object) => dialect({ ...host }, spoken({ response_format: format }), {}, TRANSCRIBER);
-    expect(wanted(VLLM).form?.get("response_format")).toBe(vllm);
-    expect(wanted(SERVICE).form?.get("response_format")).toBe(service);
+    const formatOf = (host: object) => new Map(wanted(host).form?.fields).get("response_format");
+    expect(formatOf(VLLM)).toBe(vllm);
+    expect(formatOf(SERVICE)).toBe(service);
     expect(wanted(VLLM).isText).toBe(false);
     expect(wanted(SERVICE).isText).toBe(!service.includes("json"));
   });
