@@ -13,6 +13,7 @@ const PROBES: Readonly<Record<Host["engine"], readonly string[]>> = {
 const TALK = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
 /** llama.cpp's own route, for hosts without `/v1`. */
 const NATIVE_TALK = ["/completion"];
+const RENDERING = ["/apply-template"];
 const OFFERED: Readonly<Record<Offer, readonly string[]>> = {
   responses: ["/v1/responses"],
   messages: ["/v1/messages", "/v1/messages/count_tokens"],
@@ -23,13 +24,22 @@ const OFFERED: Readonly<Record<Offer, readonly string[]>> = {
 
 /** Every path that the gateway may ask of any host. */
 export const KNOWN_PATHS: readonly string[] = [
-  ...new Set([...TALK, ...NATIVE_TALK, ...Object.values(OFFERED).flat(), ...Object.values(PROBES).flat()]),
+  ...new Set([
+    ...TALK,
+    ...NATIVE_TALK,
+    ...RENDERING,
+    ...Object.values(OFFERED).flat(),
+    ...Object.values(PROBES).flat(),
+  ]),
 ];
 
 /** Every path that the gateway may ask of this host, in a fixed order. */
 export function pathsOf({ engine, native, offers }: Pick<Host, "engine" | "native" | "offers">): readonly string[] {
   const probes = native ? PROBES[engine].filter((path) => !path.startsWith("/v1/")) : PROBES[engine];
-  const paths = [...(native ? NATIVE_TALK : TALK), ...offers.flatMap((offer) => OFFERED[offer]), ...probes];
+  // Where a conversation is tokenized it is rendered first, by a route of its own.
+  const rendering = engine === "llamacpp" && offers.includes("tokenize") ? RENDERING : [];
+  const offered = [...offers.flatMap((offer) => OFFERED[offer]), ...rendering];
+  const paths = [...(native ? NATIVE_TALK : TALK), ...offered, ...probes];
   return [...new Set(paths)].sort();
 }
 

@@ -15,7 +15,7 @@ let hosts: Record<string, StandIn>;
 /** Paths that the hosts were asked for. */
 const paths: (string | undefined)[] = [];
 
-const answers: Host = (body, path) => {
+const answers: Host = (body, _signal, path) => {
   paths.push(path);
   if (path === "/v1/rerank") {
     const results = [

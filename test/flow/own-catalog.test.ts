@@ -6,12 +6,12 @@ import OpenAI from "openai";
 import type { ResponseStreamEvent } from "openai/resources/responses/responses";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { weigh } from "#scripts/chaos/memory.ts";
 import { type Door, startDoor } from "#scripts/lab/door/door.ts";
 import { parseDoorOptions } from "#scripts/lab/door/options.ts";
 import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
 import { type RunningStack, startStack } from "#scripts/stack/stack.ts";
 import { pathRuleOf } from "#scripts/tunnel/paths.ts";
-import { weigh } from "#scripts/chaos/memory.ts";
 import { type Heard, type HostileHost, startHostileHost, tricksOf } from "./hostile-host.ts";
 import { eventually } from "./world.ts";
 

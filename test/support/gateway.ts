@@ -83,7 +83,7 @@ export async function startGateway(catalog: object = CATALOG, host: Host = answe
     if (!url.startsWith("http://gpu.test/")) return issuer.fetcher(input, init);
     if (url.endsWith("/health")) return new Response("ok");
     asked.push(url);
-    return host(await sentTo(init), new URL(url).pathname);
+    return host(await sentTo(init), init?.signal ?? null, new URL(url).pathname);
   });
   const ask = async (path: string, { method, as = {}, body, headers = {}, signal }: Asked = {}): Promise<Response> => {
     const sent = new Headers(headers);
