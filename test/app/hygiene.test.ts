@@ -45,7 +45,7 @@ async function heard(as: Record<string, unknown>, body: JsonObject, path = "/v1/
 }
 
 describe("a host's prefix cache is parted", () => {
-  test("by tenant; callers without one share with nobody", async () => {
+  test("by tenant; callers without one share with nobody", { timeout: 20_000 }, async () => {
     const callers = [
       { sub: "ann", tenant: "acme" },
       { sub: "bob", tenant: "acme" },
@@ -72,7 +72,8 @@ describe("a host's prefix cache is parted", () => {
 
   test("a shadow copy has its caller's", async () => {
     const { cache_salt } = await heard({ sub: "ann" }, { model: "mirrored" });
-    await vi.waitFor(() => expect(hosts.trial?.asked.at(-1)).toMatchObject({ model: "t", cache_salt }));
+    const copied = () => expect(hosts.trial?.asked.at(-1)).toMatchObject({ model: "t", cache_salt });
+    await vi.waitFor(copied, { timeout: 4_000, interval: 50 });
   });
 
   test.each(["old", "llama", "cloud"])("the host %s, which would refuse it, is not told", async (host) => {

@@ -49,7 +49,8 @@ describe("a host's paths are what it serves, and no more", () => {
     {
       name: "llama.cpp",
       host: { engine: "llamacpp", native: false, offers: ["tokenize"] },
-      paths: "/health /metrics /props /slots /tokenize /v1/chat/completions /v1/completions /v1/embeddings /v1/models",
+      paths:
+        "/apply-template /health /metrics /props /slots /tokenize /v1/chat/completions /v1/completions /v1/embeddings /v1/models",
     },
     {
       name: "a native llama.cpp",
