@@ -368,7 +368,10 @@ describe("rerank, tokenize and transcriptions", () => {
 
   test("tokens by their texts where they are asked for", async () => {
     const host = await hostFor();
-    const { json } = await ask<Record<string, unknown>>(host, "/tokenize", { prompt: "one two", return_token_strs: true });
+    const { json } = await ask<Record<string, unknown>>(host, "/tokenize", {
+      prompt: "one two",
+      return_token_strs: true,
+    });
     expect(json).toMatchObject({ count: 2, token_strs: ["one", " two"] });
   });
 
@@ -407,7 +410,10 @@ describe("rerank, tokenize and transcriptions", () => {
     const host = await hostFor();
     await transcribe(host, form({}));
     const requests = (await ask<{ body: unknown }[]>(host, "/lab/requests")).json;
-    expect(requests.at(-1)?.body).toEqual({ model: "llama", file: { name: "a.wav", type: "audio/wav", bytes: 64_000 } });
+    expect(requests.at(-1)?.body).toEqual({
+      model: "llama",
+      file: { name: "a.wav", type: "audio/wav", bytes: 64_000 },
+    });
   });
 });
 
