@@ -284,6 +284,8 @@ test("a host that speaks it itself is asked in the caller's words, within its ca
     max_output_tokens: 50,
     store: false,
     stream: false,
+    // The tenant's part of the host's prefix cache: not the caller's to set.
+    cache_salt: expect.stringMatching(/^[\w-]{43}$/),
   });
   await client.responses.create({ model: "native", input: "hi" });
   expect(hosts.own.asked.at(-1)).toMatchObject({ input: "hi", max_output_tokens: 50 });
