@@ -9,7 +9,7 @@ const imported = new Map<string, CryptoKey>();
  * @param secret the gateway's CAUSEWAY_SECRET
  * @param purpose what the hash is for; no purpose's hashes can be taken for another's
  */
-export async function hmac(secret: string, purpose: "api-key" | "cache", text: string): Promise<Uint8Array> {
+export async function hmac(secret: string, purpose: "api-key" | "cache" | "ticket", text: string): Promise<Uint8Array> {
   const utf8 = new TextEncoder();
   const name = `${purpose}:${secret}`;
   let key = imported.get(name);

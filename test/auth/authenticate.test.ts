@@ -40,7 +40,7 @@ async function ask(authorization: string | null | readonly string[], through = d
   const headers = new Headers();
   for (const value of [authorization ?? []].flat()) headers.append("authorization", value);
   try {
-    return await authenticate(new Request("http://x/", { headers }), through);
+    return (await authenticate(new Request("http://x/", { headers }), through)).principal;
   } catch (thrown) {
     if (!(thrown instanceof Problem)) throw thrown;
     const { headers: sent, retryAfterS } = thrown.facts;
