@@ -63,6 +63,8 @@ export class ChatSocket extends DurableObject<Env> {
 
   override webSocketClose(socket: WebSocket): void {
     this.#take(socket, gone(sessionOf(socket)));
+    // Else the other side waits for its close to be answered: for sockets that hibernate the platform does not do it.
+    socket.close(1000, "");
   }
 
   override webSocketError(socket: WebSocket): void {
