@@ -8,6 +8,9 @@ import { type Asked, answering, CATALOG, type Gateway, type Host } from "#test/s
 import { type TestIssuer, testIssuer } from "#test/support/issuer.ts";
 import { hostOf, modelOn, type StandIn, withHosts } from "#test/support/stand-ins.ts";
 
+/** A machine that has much else to do. */
+vi.setConfig({ testTimeout: 20_000 });
+
 const PAGE = "https://app.example.test";
 const FOREIGN = "https://app.example.test.evil.test";
 const SECOND = "https://second.example.test";
@@ -65,7 +68,7 @@ const accountOf = (sub: string) => `${env.OIDC_ISSUER}|${sub}`;
 const socketsOf = (sub: string) => env.CHAT_SOCKET.getByName(accountOf(sub));
 
 async function eventually<T>(look: () => T | null | undefined | false, what: () => string): Promise<T> {
-  for (let looks = 0; looks < 800; looks++) {
+  for (let looks = 0; looks < 1_500; looks++) {
     const found = look();
     if (found !== null && found !== undefined && found !== false) return found;
     await scheduler.wait(10);
