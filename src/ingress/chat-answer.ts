@@ -23,6 +23,7 @@ export const SOCKET_ROUTE = "/ws/chat/:parameter{.+}";
 export type SocketQuestion = {
   readonly session: Session;
   readonly requestId: string;
+  readonly atMs: number;
   readonly document: JsonObject;
   /** Aborted when nobody wants the answer any more. */
   readonly signal: AbortSignal;
@@ -35,13 +36,12 @@ export type SocketQuestion = {
  * @returns how it ended, where no event has told it. Never rejects
  */
 export async function answerOver(
-  { session, requestId, document, signal }: SocketQuestion,
+  { session, requestId, atMs, document, signal }: SocketQuestion,
   env: Env,
   defer: Call["defer"],
   say: (data: string) => void,
 ): Promise<AnswerEnd> {
   const { principal, proof } = session.identity;
-  const arrivedAtMs = Date.now();
   const log = { requestId, method: "GET", route: SOCKET_ROUTE, userId: principal.userId };
   const carried = {
     url: "http://socket/v1/chat/completions",
@@ -51,7 +51,7 @@ export async function answerOver(
     route: SOCKET_ROUTE,
     principal,
     requestId,
-    arrivedAtMs,
+    arrivedAtMs: atMs,
     address: session.address,
   };
   try {
@@ -66,7 +66,7 @@ export async function answerOver(
     Object.assign(log, { status: problem.status });
     return signal.aborted ? "stopped" : problem;
   } finally {
-    writeLogLine({ ...log, tookMs: Date.now() - arrivedAtMs });
+    writeLogLine({ ...log, tookMs: Date.now() - atMs });
   }
 }
 

@@ -49,7 +49,13 @@ export type NewSession = Pick<Session, "model" | "identity" | "address" | "wishe
 
 export type Act =
   | { readonly kind: "say"; readonly text: string }
-  | { readonly kind: "start"; readonly requestId: string; readonly document: JsonObject }
+  | {
+      readonly kind: "start";
+      readonly requestId: string;
+      /** When it was asked. The ledger takes no id that was minted at another time. */
+      readonly atMs: number;
+      readonly document: JsonObject;
+    }
   | { readonly kind: "stop"; readonly requestId: string }
   | { readonly kind: "close"; readonly code: number; readonly reason: string };
 
@@ -67,7 +73,7 @@ export function opened(seed: NewSession, others: number, nowMs: number): Step {
 
 /**
  * @param text null for a message of bytes
- * @param requestId for the question, if it is one
+ * @param requestId for the question, if it is one; minted at `nowMs`
  */
 export function heard(before: Session, text: string | null, requestId: string, nowMs: number): Step {
   const sinceMs = Math.max(0, nowMs - before.heardAtMs);
@@ -91,7 +97,7 @@ export function heard(before: Session, text: string | null, requestId: string, n
     session: { ...session, running: requestId },
     acts: [
       { kind: "say", text: started },
-      { kind: "start", requestId, document },
+      { kind: "start", requestId, atMs: nowMs, document },
     ],
   };
 }

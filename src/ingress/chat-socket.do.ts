@@ -98,7 +98,7 @@ export class ChatSocket extends DurableObject<Env> {
     else socket.close(act.code, act.reason);
   }
 
-  async #answer(socket: WebSocket, session: Session, started: Pick<SocketQuestion, "requestId" | "document">) {
+  async #answer(socket: WebSocket, session: Session, started: Pick<SocketQuestion, "requestId" | "atMs" | "document">) {
     const stop = new AbortController();
     const { requestId } = started;
     this.#stops.set(requestId, stop);

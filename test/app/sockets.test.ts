@@ -614,6 +614,9 @@ describe("a ticket", () => {
 
   test.each<{ name: string; body: unknown; status: number }>([
     { name: "an empty object", body: {}, status: 201 },
+    { name: "an empty body", body: "", status: 201 },
+    { name: "half a word", body: "{", status: 400 },
+    { name: "many words", body: " ".repeat(2_000), status: 413 },
     { name: "a wish", body: { ttl: 3600 }, status: 400 },
     { name: "another's name", body: { user: "someone" }, status: 400 },
   ])("is asked for with $name: $status", async ({ body, status }) => {

@@ -51,7 +51,7 @@ test("a question is answered, and is a request of its own in the ledger", async 
   client.socket.send(question(5));
   await eventually(async () => (client.told.includes("[DONE]") ? true : undefined), "no end");
   const truth = await ended(startedOf(client));
-  expect(truth.ended).toBe("length");
+  expect(truth.ended).toBe("stop");
   expect(await rowOf(startedOf(client))).toMatchObject({
     outcome: "complete",
     model: MODEL,

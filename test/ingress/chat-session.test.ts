@@ -128,6 +128,16 @@ describe("a message", () => {
     expect(heard(session(), PING, ID, NOW_MS + 3_600_000).session.messagesLeft).toBe(19);
   });
 
+  test("a question is answered as asked now, by the id that was minted now", () => {
+    const document = { model: "m", stream: true, messages: [{ role: "user", content: "hi" }] };
+    expect(hear(QUESTION, {}, NOW_MS + 9).acts).toContainEqual({
+      kind: "start",
+      requestId: ID,
+      atMs: NOW_MS + 9,
+      document,
+    });
+  });
+
   test("ping and pong are what the platform says for itself", () => {
     expect(hear(PING).acts).toEqual([{ kind: "say", text: PONG }]);
   });
