@@ -53,6 +53,7 @@ export async function answerOver(
     requestId,
     arrivedAtMs: atMs,
     address: session.address,
+    place: session.place,
   };
   try {
     const call = { ...(await callOf(carried, env, defer, signal)), log };

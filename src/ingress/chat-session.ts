@@ -10,6 +10,7 @@ import type { Identity } from "#src/auth/proof.ts";
 import type { JsonObject } from "#src/json.ts";
 import { openAiError, Problem } from "#src/problem.ts";
 import { readMessage } from "./chat-message.ts";
+import type { Place } from "./region.ts";
 
 /** Sockets of one account, for all its browsers and machines together: an idle one costs its object a few KB. */
 export const MAX_SOCKETS = 32;
@@ -36,6 +37,7 @@ export type Session = {
   readonly identity: Identity;
   /** The caller's address; null where there is no platform in front. */
   readonly address: string | null;
+  readonly place: Place;
   /** Headers of the handshake that say how the caller's questions are to be treated. */
   readonly wishes: readonly (readonly [name: string, value: string])[];
   readonly heardAtMs: number;
@@ -45,7 +47,7 @@ export type Session = {
   readonly messagesLeft: number;
 };
 
-export type NewSession = Pick<Session, "model" | "identity" | "address" | "wishes">;
+export type NewSession = Pick<Session, "model" | "identity" | "address" | "place" | "wishes">;
 
 export type Act =
   | { readonly kind: "say"; readonly text: string }

@@ -8,6 +8,7 @@ import { SESSION_HEADER } from "./chat-socket.do.ts";
 import { queryOf, wrongField } from "./fields.ts";
 import { modelOf, switchedOn } from "./models.ts";
 import { CHAT_PROTOCOL, protocolsOf } from "./page.ts";
+import { placeOf } from "./region.ts";
 import { RESIDENCY_HEADER } from "./residency.ts";
 
 const UPGRADE = { upgrade: "websocket", connection: "Upgrade" };
@@ -42,7 +43,7 @@ export async function openChatSocket(call: ProvenCall, name: string): Promise<Re
     const value = request.headers.get(header);
     return value === null ? [] : [[header, value.slice(0, LONGEST_WISH)]];
   });
-  const seed: NewSession = { model: name, identity: { principal, proof }, address, wishes };
+  const seed: NewSession = { model: name, identity: { principal, proof }, address, place: placeOf(request), wishes };
   const headers = { upgrade: "websocket", [SESSION_HEADER]: encodeURIComponent(JSON.stringify(seed)) };
   const { webSocket } = await env.CHAT_SOCKET.getByName(principal.accountId)
     .fetch("http://socket/", { headers })

@@ -11,6 +11,7 @@ import type { Call, ProvenCall } from "./call.ts";
 import { queryOf } from "./fields.ts";
 import { generate } from "./generate.ts";
 import { questionOf } from "./question.ts";
+import { placeOf } from "./region.ts";
 
 const number = z
   .string()
@@ -53,7 +54,7 @@ export async function streamChat(call: ProvenCall, model: string): Promise<Respo
     headers,
     body: JSON.stringify({ ...options, model, messages, stream: true }),
     signal: request.signal,
-    ...(request.cf === undefined ? {} : { cf: request.cf }),
+    cf: { ...placeOf(request) },
   });
   const answer = await generate({ ...call, request: asked }, (document) => questionOf("chat", document));
   return new Response(answer.body === null ? null : framed(answer.body, requestId), answer);

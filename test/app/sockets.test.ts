@@ -464,11 +464,19 @@ describe("a socket ends with what it was opened with", () => {
 
   test("a key that is revoked: at once, and others of the owner's stay", async () => {
     const owner = nobodys();
-    const [ended, other] = [await keyOf(owner), await keyOf(owner)];
+    const admin = { as: { groups: ["ai-admins"] } };
+    const issue = async () => {
+      const grant = { owner, tier: "default", scopes: ["inference"], label: "socket", expiresInDays: 1 };
+      const response = await gateway.ask("/admin/keys", { ...admin, body: grant });
+      return response.json<{ key: string; id: string }>();
+    };
+    const [ended, other] = [await issue(), await issue()];
     const [first, second] = await Promise.all(
-      [ended, other].map(({ text }) => opened({ headers: { authorization: `Bearer ${text}` } })),
+      [ended, other].map(({ key }) => opened({ headers: { authorization: `Bearer ${key}` } })),
     );
-    await env.CHAT_SOCKET.getByName(accountOfKey(owner)).retireKey(ended.id, Date.now());
+    const revoked = await gateway.ask(`/admin/keys/${ended.id}`, { ...admin, method: "DELETE" });
+    expect(revoked.status).toBe(200);
+    await revoked.body?.cancel();
     expect(await first?.closed()).toMatchObject({ code: 1008 });
     second?.tell({ content: "hi" });
     expect((await second?.answer())?.at(-1)).toBe("[DONE]");

@@ -34,7 +34,16 @@ const session = (changed: Partial<Session> = {}): Session => {
     keyId: "key_one",
   };
   const identity = { principal, proof: { untilMs: UNTIL_MS, signedBy: null } };
-  const open = { model: "m", identity, address: null, wishes: [], heardAtMs: NOW_MS, running: null, messagesLeft: 20 };
+  const open = {
+    model: "m",
+    identity,
+    address: null,
+    place: {},
+    wishes: [],
+    heardAtMs: NOW_MS,
+    running: null,
+    messagesLeft: 20,
+  };
   return { ...open, ...changed };
 };
 
