@@ -512,6 +512,18 @@ describe("a socket ends with what it was opened with", () => {
 });
 
 describe("an idle socket", () => {
+  test("keeps all there is to keep, however long the names are", async () => {
+    const long = "\u{20000}".repeat(127);
+    const wishes = ["x-causeway-prefer", "x-workflow-id", "traceparent", "prefer"];
+    const headers = Object.fromEntries(wishes.map((name) => [name, "x".repeat(300)]));
+    const client = await opened({ as: { sub: long, tenant: `${long}${long}` }, headers });
+    client.tell({ content: "hi" });
+    await client.answer();
+    await evictDurableObject(socketsOf(long));
+    client.tell({ content: "hi" });
+    expect((await client.answer()).at(-1)).toBe("[DONE]");
+  });
+
   test("hibernates: its object goes, the socket stays, and the next question is answered", async () => {
     const sub = nobodys();
     const client = await opened({ as: { sub } });
