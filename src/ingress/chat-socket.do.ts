@@ -58,6 +58,8 @@ export class ChatSocket extends DurableObject<Env> {
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+    // It was on its way when the socket was closed here.
+    if (socket.readyState !== WebSocket.OPEN) return;
     const nowMs = Date.now();
     const text = typeof message === "string" ? message : null;
     this.#take(socket, heard(sessionOf(socket), text, mintRequestId(nowMs), nowMs));

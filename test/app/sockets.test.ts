@@ -438,7 +438,10 @@ describe("an answer over a socket", () => {
   ])("$name: closed with $code", async ({ messages, code }) => {
     const client = await opened({ as: { sub: nobodys() } });
     for (const message of messages) client.tell(message);
+    // Already on its way when the socket is closed, it is asked of nobody.
+    client.tell({ content: "hi" });
     expect(await client.closed()).toMatchObject({ code });
+    await scheduler.wait(50);
     expect(host.asked).toEqual([]);
   });
 
