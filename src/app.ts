@@ -11,6 +11,9 @@ import { purgeKeys } from "./admin/issuer-keys.ts";
 import { listJobs, runJob } from "./admin/jobs.ts";
 import { everybodysUsage } from "./admin/usage.ts";
 import type { Env } from "./env.ts";
+import type { Call } from "./ingress/call.ts";
+import { openChatSocket } from "./ingress/chat-socket.ts";
+import { comesBack, streamChat } from "./ingress/chat-stream.ts";
 import { conduct, type RouteEntry } from "./ingress/conduct.ts";
 import { giveFeedback } from "./ingress/feedback.ts";
 import { readForm } from "./ingress/form.ts";
@@ -20,8 +23,10 @@ import { limitsPage } from "./ingress/limits.ts";
 import { countMessageTokens } from "./ingress/messages/count.ts";
 import { messagesQuestion } from "./ingress/messages/question.ts";
 import { getModel, listModels } from "./ingress/models.ts";
+import { preflight } from "./ingress/page.ts";
 import { questionOf } from "./ingress/question.ts";
 import { respond } from "./ingress/responses/respond.ts";
+import { issueTicket } from "./ingress/tickets.ts";
 import { ownUsage } from "./ingress/usage.ts";
 import { Problem } from "./problem.ts";
 
@@ -92,6 +97,23 @@ export const ROUTES: readonly RouteEntry[] = [
   { method: "GET", path: "/v1/limits", need: "own", answer: limitsPage },
   { method: "GET", path: "/v1/usage", need: "own", answer: ownUsage },
   { method: "POST", path: "/v1/feedback", need: "own", answer: giveFeedback },
+  { method: "POST", path: "/v1/tickets", need: "own", pages: [], answer: issueTicket },
+  {
+    method: "GET",
+    path: "/ws/chat/:parameter{.+}",
+    need: "inference",
+    pages: ["ticket", "protocol"],
+    answer: openChatSocket,
+  },
+  {
+    method: "GET",
+    path: "/stream/chat/:parameter{.+}",
+    need: "inference",
+    rate: "completions",
+    pages: ["ticket"],
+    early: comesBack,
+    answer: streamChat,
+  },
   { method: "GET", path: "/admin/fleet", need: "admin", answer: fleetPage },
   { method: "POST", path: "/admin/fleet/:parameter", need: "admin", answer: drainHost },
   { method: "GET", path: "/admin/audit", need: "admin", answer: auditPage },
@@ -113,11 +135,20 @@ for (const route of ROUTES) {
   );
 }
 for (const path of new Set(ROUTES.map((route) => route.path))) {
-  const allowed = ROUTES.filter((route) => route.path === path).map(({ method }) => method);
+  const routes = ROUTES.filter((route) => route.path === path);
+  const allowed = routes.map(({ method }) => method);
   // A route that takes GET takes HEAD (RFC 9110, 9.3.2).
   const allow = allowed.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])).join(", ");
   const refusing = () => refused(path, new Problem("method_not_allowed", { headers: { allow } }));
-  app.all(path, (c) => conduct(c.req.raw, c.env, c.executionCtx, refusing()));
+  const isForPages = routes.some(({ pages }) => pages !== undefined);
+  const toPages = {
+    method: "GET",
+    path,
+    need: "none",
+    pages: [],
+    answer: (call: Call) => preflight(call, allow),
+  } as const;
+  app.all(path, (c) => conduct(c.req.raw, c.env, c.executionCtx, isForPages ? toPages : refusing()));
 }
 app.notFound((c) => conduct(c.req.raw, c.env, c.executionCtx, refused("(none)", new Problem("unknown_url"))));
 

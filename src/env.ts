@@ -3,7 +3,9 @@
  * `misconfigured` with the field's name in the log, never a silent default.
  */
 import { z } from "zod";
+import type { Ticket } from "./auth/ticket.do.ts";
 import type { Fleet } from "./fleet/fleet.do.ts";
+import type { ChatSocket } from "./ingress/chat-socket.do.ts";
 import type { JobMessage } from "./jobs/enqueue.ts";
 import type { Account } from "./limits/account.do.ts";
 import type { Tenant } from "./limits/tenant.do.ts";
@@ -22,6 +24,8 @@ export interface Env {
   readonly ACCOUNT: DurableObjectNamespace<Account>;
   readonly TENANT: DurableObjectNamespace<Tenant>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
+  readonly CHAT_SOCKET: DurableObjectNamespace<ChatSocket>;
+  readonly TICKET: DurableObjectNamespace<Ticket>;
   readonly USAGE: Queue<UsageMessage>;
   readonly JOBS: Queue<JobMessage>;
   readonly HYPERDRIVE: Hyperdrive;
@@ -48,6 +52,8 @@ const schema = z.object({
   ACCOUNT: binding("idFromName", "Durable Object"),
   TENANT: binding("idFromName", "Durable Object"),
   FLEET: binding("idFromName", "Durable Object"),
+  CHAT_SOCKET: binding("idFromName", "Durable Object"),
+  TICKET: binding("idFromName", "Durable Object"),
   OUTBOX_RESEND_MS: z
     .string()
     .regex(/^[1-9]\d*$/, "must be a number of milliseconds")

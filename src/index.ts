@@ -8,7 +8,9 @@ import { enqueueDueJobs } from "./jobs/enqueue.ts";
 import { consume, consumeExhausted, type Surroundings } from "./usage/consume.ts";
 import { within } from "./within.ts";
 
+export { Ticket } from "./auth/ticket.do.ts";
 export { Fleet } from "./fleet/fleet.do.ts";
+export { ChatSocket } from "./ingress/chat-socket.do.ts";
 export { Account } from "./limits/account.do.ts";
 export { Tenant } from "./limits/tenant.do.ts";
 

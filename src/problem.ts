@@ -6,7 +6,7 @@
 import { messagesError, messagesStatus, speaksMessages } from "./messages-problem.ts";
 
 type ProblemKind = {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 429 | 500 | 502 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 426 | 429 | 500 | 502 | 503 | 504;
   /** OpenAI's error type: SDKs print it, some callers switch on it. */
   readonly type:
     | "invalid_request_error"
@@ -37,6 +37,11 @@ const PROBLEMS = {
     type: "insufficient_permissions",
     message: "This credential may not use this route.",
   },
+  origin_not_allowed: {
+    status: 403,
+    type: "insufficient_permissions",
+    message: "Pages of this origin may not ask here.",
+  },
   unknown_url: { status: 404, type: "invalid_request_error", message: "There is nothing at this path." },
   model_not_found: { status: 404, type: "invalid_request_error", message: "There is no model of this name." },
   request_not_found: {
@@ -54,11 +59,21 @@ const PROBLEMS = {
     message: "The API key was revoked or rotated, or has expired.",
   },
   job_running: { status: 409, type: "invalid_request_error", message: "A job is running, and they run one at a time." },
+  generation_running: {
+    status: 409,
+    type: "invalid_request_error",
+    message: "An answer is under way on this socket. Wait for its end, or cancel it.",
+  },
   request_too_large: { status: 413, type: "invalid_request_error", message: "The body is too large." },
   unsupported_media_type: {
     status: 415,
     type: "invalid_request_error",
     message: "The body must be sent as application/json, uncompressed.",
+  },
+  upgrade_required: {
+    status: 426,
+    type: "invalid_request_error",
+    message: "This path is for WebSockets only.",
   },
   too_many_refusals: {
     status: 429,

@@ -36,15 +36,21 @@ export function edgeStateOf(key: ApiKey, nowMs: number): EdgeState {
 }
 
 /**
- * Tells KV and the Account object. Each is told even if the other cannot be reached.
+ * Tells KV, the Account object, and the sockets that were opened with the key. Each is told even if another cannot be
+ * reached.
  *
  * @throws what the first of them that failed threw
  */
-export async function tellEdge(key: ApiKey, env: Pick<Env, "KV" | "ACCOUNT">, nowMs: number): Promise<void> {
+export async function tellEdge(
+  key: ApiKey,
+  env: Pick<Env, "KV" | "ACCOUNT" | "CHAT_SOCKET">,
+  nowMs: number,
+): Promise<void> {
   const { kvKey, record, expirationS, accountId, retiresAtMs } = edgeStateOf(key, nowMs);
   const outcomes = await Promise.allSettled([
     record === null ? env.KV.delete(kvKey) : env.KV.put(kvKey, JSON.stringify(record), { expiration: expirationS }),
     retiresAtMs === null ? null : env.ACCOUNT.getByName(accountId).retireKey(key.id, retiresAtMs),
+    retiresAtMs === null ? null : env.CHAT_SOCKET.getByName(accountId).retireKey(key.id, retiresAtMs),
   ]);
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
 }

@@ -17,7 +17,10 @@ const MAX_KEYS = 200;
 const DATABASE_WITHIN_MS = 10_000;
 
 /** Tells the edge. Never throws: what fails is logged, and tried again by the next minute. */
-export async function reconcileApiKeys(env: Pick<Env, "KV" | "ACCOUNT" | "HYPERDRIVE">, nowMs: number): Promise<void> {
+export async function reconcileApiKeys(
+  env: Pick<Env, "KV" | "ACCOUNT" | "CHAT_SOCKET" | "HYPERDRIVE">,
+  nowMs: number,
+): Promise<void> {
   const bound = { withinMs: DATABASE_WITHIN_MS };
   try {
     const keys = await inSession(
@@ -39,7 +42,7 @@ export async function reconcileApiKeys(env: Pick<Env, "KV" | "ACCOUNT" | "HYPERD
 /** One key's failure is not the others'. */
 async function tellAll(
   keys: readonly ApiKey[],
-  env: Pick<Env, "KV" | "ACCOUNT">,
+  env: Pick<Env, "KV" | "ACCOUNT" | "CHAT_SOCKET">,
   nowMs: number,
 ): Promise<readonly ApiKey[]> {
   const heard: ApiKey[] = [];

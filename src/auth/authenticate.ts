@@ -7,7 +7,8 @@ import { Problem } from "#src/problem.ts";
 import { isWellFormedKey, kvKeyOf, principalOfKey } from "./api-key.ts";
 import { type Claims, type TokenWorld, verifyToken } from "./jwt.ts";
 import { type KeyRecords, recordOf } from "./key-records.ts";
-import { type Principal, rolesOf, scopesOf, tenantOf, tierOf } from "./principal.ts";
+import { rolesOf, scopesOf, tenantOf, tierOf } from "./principal.ts";
+import type { Identity } from "./proof.ts";
 
 export type Door = {
   readonly tokens: TokenWorld;
@@ -34,8 +35,16 @@ const RETRY_AFTER_S = 5;
  * @param keyHeader another header that may hold the credential, on routes whose clients send it there
  * @throws Problem `invalid_api_key`, or `unavailable` when nobody can tell
  */
-export async function authenticate(request: Request, door: Door, keyHeader?: KeyHeader): Promise<Principal> {
-  const token = credentialOf(request, keyHeader);
+export async function authenticate(request: Request, door: Door, keyHeader?: KeyHeader): Promise<Identity> {
+  return identify(credentialOf(request, keyHeader), door);
+}
+
+/**
+ * Whose an access token or an API key is, however it came.
+ *
+ * @throws Problem as `authenticate` does
+ */
+export function identify(token: string, door: Door): Promise<Identity> {
   return token.startsWith("cw_") ? fromApiKey(token, door) : fromToken(token, door);
 }
 
@@ -53,13 +62,13 @@ function credentialOf({ headers }: Request, keyHeader: KeyHeader | undefined): s
   return token;
 }
 
-async function fromToken(token: string, { tokens, catalog }: Door): Promise<Principal> {
+async function fromToken(token: string, { tokens, catalog }: Door): Promise<Identity> {
   const verdict = await verifyToken(token, tokens);
   if (verdict.kind === "refused") throw refusal("invalid_token", verdict.cause);
   if (verdict.kind === "undecided") throw unproven();
-  const { claims, issuer } = verdict;
+  const { claims, issuer, kid } = verdict;
   const roles = rolesOf(claimAt(claims, issuer.claims.groups), catalog.roles);
-  return {
+  const principal = {
     accountId: `${claims.iss}|${claims.sub}`,
     userId: claims.sub,
     tenant: tenantOf(claimAt(claims, issuer.claims.tenant), claims.iss),
@@ -68,9 +77,11 @@ async function fromToken(token: string, { tokens, catalog }: Door): Promise<Prin
     scopes: scopesOf(roles),
     keyId: null,
   };
+  const untilS = Math.min(claims.exp, claims.iat + issuer.maxAge);
+  return { principal, proof: { untilMs: untilS * 1000, signedBy: { issuer: claims.iss, kid } } };
 }
 
-async function fromApiKey(text: string, { secret, kv, keyRecords, catalog, tokens }: Door): Promise<Principal> {
+async function fromApiKey(text: string, { secret, kv, keyRecords, catalog, tokens }: Door): Promise<Identity> {
   if (!(await isWellFormedKey(text))) throw refusal("invalid_token", "the key's checksum is wrong");
   const nowMs = tokens.now();
   const record = await recordOf(await kvKeyOf(secret, text), keyRecords, kv, nowMs).catch((cause: unknown) => {
@@ -79,7 +90,7 @@ async function fromApiKey(text: string, { secret, kv, keyRecords, catalog, token
   if (record === null) throw refusal("invalid_token", "no such key");
   const principal = principalOfKey(record, catalog.tiers, nowMs);
   if (principal === null) throw refusal("invalid_token", "the key has expired");
-  return principal;
+  return { principal, proof: { untilMs: record.expiresAtMs, signedBy: null } };
 }
 
 /** A claim by its name, or else by its path. */

@@ -16,7 +16,7 @@ const ACCESS_TOKEN_TYPES = new Set(["jwt", "at+jwt", "application/at+jwt"]);
 export type Claims = TokenText["claims"];
 
 export type TokenVerdict =
-  | { readonly kind: "verified"; readonly claims: Claims; readonly issuer: TrustedIssuer }
+  | { readonly kind: "verified"; readonly claims: Claims; readonly issuer: TrustedIssuer; readonly kid: string }
   | { readonly kind: "refused"; readonly cause: string }
   /** The issuer's keys cannot be had, so the token can be neither accepted nor refused. */
   | { readonly kind: "undecided" };
@@ -48,7 +48,7 @@ export async function verifyToken(text: string, world: TokenWorld): Promise<Toke
   const inHand = await keysFor(ring, kid, { ...world, epoch });
   if (inHand === null) return { kind: "undecided" };
   if (!inHand.hasKid) return refused("a key that the issuer does not have");
-  if (known) return { kind: "verified", claims: token.claims, issuer };
+  if (known) return { kind: "verified", claims: token.claims, issuer, kid };
   try {
     await jwtVerify(text, inHand.keys, {
       algorithms: issuer.algorithms,
@@ -63,7 +63,7 @@ export async function verifyToken(text: string, world: TokenWorld): Promise<Toke
     return refused(cause instanceof Error ? cause.name : "unknown");
   }
   world.verified.add(token, issuer.maxAge, epoch, nowMs);
-  return { kind: "verified", claims: token.claims, issuer };
+  return { kind: "verified", claims: token.claims, issuer, kid };
 }
 
 function isAccessToken(typ: string | undefined, wanted: string | undefined): boolean {

@@ -11,6 +11,7 @@ import { host } from "./host.ts";
 import { issuer } from "./issuer.ts";
 import { model } from "./model.ts";
 import { modelName, name, role } from "./names.ts";
+import { origin } from "./page.ts";
 import { residency } from "./residency.ts";
 import { caps, DEFAULT_TIERS, tenantCaps, tier } from "./tier.ts";
 
@@ -39,6 +40,8 @@ const catalog = z
     /** Caps that a tenant's users share, by the tenant's name in their tokens (`claims.tenant` of the issuer). */
     tenants: z.record(z.string().min(1), tenantCaps).default({}),
     issuers: z.array(issuer).default([]),
+    /** Web pages that may ask from within a browser, where a route is for them. */
+    origins: z.array(origin).default([]),
     /** Role -> the groups that have it. Absent: a group of the role's own name. */
     roles: z.partialRecord(role, z.array(z.string().min(1))).default({}),
   })

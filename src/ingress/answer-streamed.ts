@@ -33,7 +33,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   const exchange = new AbortController();
   let leave = (): unknown => exchange.abort();
   if (call.request.signal.aborted) exchange.abort();
-  call.request.signal.addEventListener("abort", () => leave());
+  call.request.signal.addEventListener("abort", () => void leave());
   const making: Making = { tried: [], seats: [], stream: null, attempts: 0, wastedTokens: 0 };
   const asked = askHosts<Source>(asking, {
     exchange: openStream,

@@ -1,6 +1,7 @@
 /** One request on its way: what the conductors pass along. Plain values; no framework's context. */
 import { v7 as uuidv7 } from "uuid";
 import type { Principal } from "#src/auth/principal.ts";
+import type { Proof } from "#src/auth/proof.ts";
 import type { Catalog } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
 import type { Isolate } from "#src/isolate.ts";
@@ -23,6 +24,9 @@ export type Call = {
 
 /** A call whose sender is known. */
 export type KnownCall = Call & { readonly principal: Principal };
+
+/** With what its sender's credential rests on, for conductors whose work outlives the request. */
+export type ProvenCall = KnownCall & { readonly proof: Proof };
 
 export function mintRequestId(nowMs: number): string {
   return uuidv7({ msecs: nowMs });

@@ -7,6 +7,7 @@ import type { Env } from "#src/env.ts";
 import { isolateOf } from "#src/isolate.ts";
 import type { Call, KnownCall } from "./call.ts";
 import { catalogFor } from "./conduct.ts";
+import { type Place, placeOf } from "./region.ts";
 
 export type CarriedCall = {
   readonly url: string;
@@ -19,6 +20,8 @@ export type CarriedCall = {
   readonly requestId: string;
   readonly arrivedAtMs: number;
   readonly address: string | null;
+  /** Where the caller is, for hosts that are to be near; left out where there is no caller to be near to. */
+  readonly place?: Place;
 };
 
 const CREDENTIALS: readonly string[] = ["authorization", "x-api-key", "cookie"];
@@ -33,7 +36,8 @@ export function carriedOf(call: KnownCall, body: Uint8Array | null): CarriedCall
   // The credential has done its work.
   const headers = [...request.headers].filter(([name]) => !CREDENTIALS.includes(name));
   const { url, method } = request;
-  return { url, method, headers, body, route: log.route, principal, requestId, arrivedAtMs, address };
+  const place = placeOf(request);
+  return { url, method, headers, body, route: log.route, principal, requestId, arrivedAtMs, address, place };
 }
 
 /**
@@ -49,8 +53,14 @@ export async function callOf(
   defer: Call["defer"],
   signal: AbortSignal,
 ): Promise<KnownCall> {
-  const { url, method, headers, body, route, principal, requestId, arrivedAtMs, address } = carried;
-  const request = new Request(url, { method, headers: headers.map(([name, value]) => [name, value]), body, signal });
+  const { url, method, headers, body, route, principal, requestId, arrivedAtMs, address, place } = carried;
+  const request = new Request(url, {
+    method,
+    headers: headers.map(([name, value]) => [name, value]),
+    body,
+    signal,
+    cf: { ...place },
+  });
   const log = { requestId, method, route, userId: principal.userId };
   const arrived = { request, env, isolate: isolateOf(env), requestId, arrivedAtMs, address, defer, log };
   return { ...arrived, catalog: await catalogFor(arrived), principal };

@@ -5,7 +5,7 @@
 import { authenticate, type Door, type KeyHeader, refusal } from "#src/auth/authenticate.ts";
 import { ringOf } from "#src/auth/memory.ts";
 import { type Need, permits } from "#src/auth/policy.ts";
-import type { Principal } from "#src/auth/principal.ts";
+import type { Identity } from "#src/auth/proof.ts";
 import { currentCatalog } from "#src/catalog/copy.ts";
 import { trustedIssuer } from "#src/catalog/issuer.ts";
 import type { Catalog } from "#src/catalog/schema.ts";
@@ -16,29 +16,35 @@ import { speaksMessages } from "#src/messages-problem.ts";
 import { noteProblem, writeLogLine } from "#src/metrics/log-line.ts";
 import { asProblem, Problem, problemResponse } from "#src/problem.ts";
 import { reachProblems } from "#src/upstream/reach.ts";
-import { type Call, type KnownCall, mintRequestId, plainHeader } from "./call.ts";
+import { type Call, type KnownCall, mintRequestId, type ProvenCall, plainHeader } from "./call.ts";
 import { countRefusal, guard, type Rate } from "./guard.ts";
 import { standingHeaders } from "./limits.ts";
+import { type Carrier, identityOf, welcome } from "./page.ts";
 import { recordDenial } from "./record.ts";
+import { redeemTicket } from "./tickets.ts";
 
-type Open = { readonly need: "none"; readonly answer: (call: Call) => Promise<Response> };
+type Open = { readonly need: "none"; readonly answer: (call: Call) => Promise<Response> | Response };
 type Guarded = {
   /** What a caller's credential must be good for. */
   readonly need: Need;
   /** The header beside `Authorization` that the credential may stand in. */
   readonly keyHeader?: KeyHeader;
-  readonly answer: (call: KnownCall, parameter: string) => Promise<Response> | Response;
+  /** What is answered before anybody looks at a credential; null: nothing, go on. */
+  readonly early?: (call: Call) => Response | null;
+  readonly answer: (call: ProvenCall, parameter: string) => Promise<Response> | Response;
 };
 export type RouteEntry = {
   readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   /** Which rate per address the route falls under; such routes ask the Account object for a lease. */
   readonly rate?: Rate;
+  /** Open to pages of the catalog's origins, with these ways to show a credential beside the Authorization header. */
+  readonly pages?: readonly Carrier[];
 } & (Open | Guarded);
 
 type Arrived = Omit<Call, "catalog">;
-/** The call, once it is known who sends it, also when it is refused later on. */
-type Met = { call: KnownCall | null };
+/** The call, once it is known who sends it, also when it is refused later on; and what a page's browser must hear. */
+type Met = { call: KnownCall | null; page: Record<string, string> };
 
 /** One request from its arrival to its response. Never rejects. */
 export async function conduct(
@@ -60,7 +66,7 @@ export async function conduct(
     defer: (work) => context.waitUntil(work),
     log: { requestId, method: request.method, route: route.path },
   };
-  const met: Met = { call: null };
+  const met: Met = { call: null, page: {} };
   const path = new URL(request.url).pathname;
   const response = await answer(arrived, route, parameter, met).catch((thrown: unknown) => {
     const problem = asProblem(thrown);
@@ -70,7 +76,9 @@ export async function conduct(
   const standing = met.call === null || response.headers.has("ratelimit") ? {} : await standingHeaders(met.call);
   for (const [name, value] of Object.entries(standing)) response.headers.set(name, value);
   for (const [name, value] of Object.entries(EVERY_ANSWER)) response.headers.set(name, value);
+  for (const [name, value] of Object.entries(met.page)) response.headers.set(name, value);
   response.headers.append("vary", "Authorization");
+  if (route.pages !== undefined) response.headers.append("vary", "Origin");
   response.headers.set("x-request-id", requestId);
   // Anthropic's clients look for it under this name.
   if (speaksMessages(path)) response.headers.set("request-id", requestId);
@@ -90,13 +98,16 @@ async function answer(arrived: Arrived, route: RouteEntry, parameter: string, me
   if (wrong.length > 0) throw new Problem("misconfigured", { cause: wrong.join("; ") });
   if (route.need !== "none") await guard(address, route.rate ?? null, env, isolate.penalties, arrivedAtMs);
   const call: Call = { ...arrived, catalog: await catalogFor(arrived) };
+  if (route.pages !== undefined) met.page = pageWelcome(call, route);
   if (route.need === "none") return route.answer(call);
+  const early = route.early?.(call) ?? null;
+  if (early !== null) return early;
 
-  const principal = await known(call, route).catch(noteDenial(call, route));
+  const { principal, proof } = await known(call, route).catch(noteDenial(call, route.path));
   arrived.log.userId = principal.userId;
-  const knownCall: KnownCall = { ...call, principal };
+  const knownCall: ProvenCall = { ...call, principal, proof };
   met.call = knownCall;
-  return permitted(knownCall, route, parameter).catch(noteDenial(knownCall, route));
+  return permitted(knownCall, route, parameter).catch(noteDenial(knownCall, route.path));
 }
 
 /**
@@ -125,33 +136,47 @@ export async function catalogFor({
   return catalog;
 }
 
+function pageWelcome(call: Call, route: RouteEntry): Record<string, string> {
+  try {
+    return welcome(call.request.headers, call.catalog.origins);
+  } catch (thrown) {
+    return noteDenial(call, route.path)(thrown);
+  }
+}
+
 /** The policy, and then the route's own conductor, which may deny too. */
-async function permitted(call: KnownCall, route: Guarded, parameter: string): Promise<Response> {
+async function permitted(call: ProvenCall, route: Guarded, parameter: string): Promise<Response> {
   if (!permits(call.principal, { scope: route.need })) throw new Problem("insufficient_permissions");
   return route.answer(call, parameter);
 }
 
 /** Passes on what was thrown; a denial leaves its trace. */
-function noteDenial(call: Call | KnownCall, route: RouteEntry): (thrown: unknown) => never {
+export function noteDenial(call: Call | KnownCall, path: string): (thrown: unknown) => never {
   return (thrown) => {
     if (thrown instanceof Problem) {
       const { withheld } = thrown.facts;
       if (withheld !== undefined || thrown.status === 401 || thrown.status === 403)
-        recordDenial(call, withheld ?? route.path, thrown);
+        recordDenial(call, withheld ?? path, thrown);
     }
     throw thrown;
   };
 }
 
 /** The caller, by its credential. A refused one counts against the address that sent it. */
-async function known({ request, env, isolate, catalog, address, defer }: Call, route: RouteEntry): Promise<Principal> {
+async function known({ request, env, isolate, catalog, address, defer }: Call, route: RouteEntry): Promise<Identity> {
   try {
+    const door = doorOf(env, isolate, catalog, defer);
     const keyHeader = route.need === "none" ? undefined : route.keyHeader;
-    const principal = await authenticate(request, doorOf(env, isolate, catalog, defer), keyHeader);
+    const { pages } = route;
+    const redeem = (ticket: string) => redeemTicket(env, ticket);
+    const identity = await (pages === undefined
+      ? authenticate(request, door, keyHeader)
+      : identityOf(request, pages, door, redeem));
+    const { principal } = identity;
     // Routes that ask for a lease hear of a revoked key there.
     if (principal.keyId !== null && route.rate === undefined)
       await refuseRetired(env, principal.accountId, principal.keyId);
-    return principal;
+    return identity;
   } catch (thrown) {
     // One that could not be judged says when to come back, and counts against nobody.
     if (thrown instanceof Problem && thrown.code === "invalid_api_key" && thrown.facts.retryAfterS === undefined) {

@@ -297,6 +297,8 @@ describe("when a part is down", () => {
     },
   };
 
+  const DEAF_SOCKETS = { idFromName: () => undefined, getByName: () => ({ retireKey: failing }) };
+
   test.each([
     { method: "GET", path: "/admin/keys" },
     { method: "POST", path: "/admin/keys", body: GRANT },
@@ -329,6 +331,7 @@ describe("when a part is down", () => {
   test.each([
     { name: "KV", changed: { KV: DEAF_KV } },
     { name: "the Account object", changed: { ACCOUNT: DEAF_ACCOUNT } },
+    { name: "the sockets' object", changed: { CHAT_SOCKET: DEAF_SOCKETS } },
   ])("$name deaf to a revocation: 503, and the repeat completes it", async ({ changed }) => {
     const { key, id } = await issue({ tier: "default" });
     await opens(key);

@@ -204,6 +204,18 @@ const TABLE: Record<string, Row> = {
       tells: (status, text) => status !== 404 || !text.includes("request_not_found"),
     },
   },
+  "POST /v1/tickets": { asks: { method: "POST" }, may: CALLERS, owned: "by nobody" },
+  // A request that is none for a socket: whom it would be opened for is told so.
+  "GET /ws/chat/:parameter{.+}": {
+    asks: { path: "/ws/chat/org/plain" },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: "by nobody",
+  },
+  "GET /stream/chat/:parameter{.+}": {
+    asks: { path: "/stream/chat/org/plain?message=hi" },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: "by nobody",
+  },
   "GET /admin/usage": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/fleet": { asks: {}, may: ADMINS, owned: "by nobody" },
   "POST /admin/fleet/:parameter": {

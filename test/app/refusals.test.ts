@@ -81,6 +81,8 @@ describe("405 with Allow", () => {
     { path: CHAT_PATH, method: "PUT", allow: "POST" },
     { path: CHAT_PATH, method: "OPTIONS", allow: "POST" },
     { path: "/v1/completions", method: "DELETE", allow: "POST" },
+    { path: "/v1/tickets", method: "GET", allow: "POST" },
+    { path: "/ws/chat/org/plain", method: "POST", allow: "GET, HEAD" },
     { path: "/v1/embeddings", method: "PATCH", allow: "POST" },
     { path: "/v1/models", method: "POST", allow: "GET, HEAD" },
     { path: "/v1/models/org/plain", method: "DELETE", allow: "GET, HEAD" },

@@ -40,7 +40,7 @@ async function ask(authorization: string | null | readonly string[], through = d
   const headers = new Headers();
   for (const value of [authorization ?? []].flat()) headers.append("authorization", value);
   try {
-    return await authenticate(new Request("http://x/", { headers }), through);
+    return (await authenticate(new Request("http://x/", { headers }), through)).principal;
   } catch (thrown) {
     if (!(thrown instanceof Problem)) throw thrown;
     const { headers: sent, retryAfterS } = thrown.facts;
@@ -88,7 +88,7 @@ describe("a header that holds the credential alone", () => {
     const headers = new Headers();
     for (const [name, value] of sent) headers.append(name, value);
     return authenticate(new Request("http://x/", { headers }), door, keyHeader).then(
-      ({ userId }) => userId,
+      ({ principal }) => principal.userId,
       ({ code, facts }: Problem) => ({
         code,
         challenge: facts.headers?.["www-authenticate"],

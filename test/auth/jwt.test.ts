@@ -55,6 +55,7 @@ describe("accepted", () => {
       kind: "verified",
       claims: expect.objectContaining({ iss: ISSUER, sub: "basic-user", groups: ["ai-users", "else"] }),
       issuer: trustedIssuer(ISSUER, AUDIENCE),
+      kid: "k1",
     });
   });
 

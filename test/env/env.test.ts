@@ -22,6 +22,8 @@ describe("named when missing or wrong", () => {
     { name: "an empty audience", changed: { OIDC_AUDIENCE: "" }, fields: ["OIDC_AUDIENCE"] },
     { name: "no KV", changed: { KV: undefined }, fields: ["KV"] },
     { name: "a text for KV", changed: { KV: "causeway" }, fields: ["KV"] },
+    { name: "no sockets", changed: { CHAT_SOCKET: undefined }, fields: ["CHAT_SOCKET"] },
+    { name: "no tickets", changed: { TICKET: {} }, fields: ["TICKET"] },
     { name: "no accounts", changed: { ACCOUNT: undefined }, fields: ["ACCOUNT"] },
     { name: "KV for the fleet", changed: { FLEET: env.KV }, fields: ["FLEET"] },
     { name: "no tenants", changed: { TENANT: undefined }, fields: ["TENANT"] },

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { regionOf } from "#src/ingress/region.ts";
+import { placeOf, regionOf } from "#src/ingress/region.ts";
 
 test.each<{ name: string; cf: Record<string, unknown> | undefined; region: string[] }>([
   {
@@ -17,6 +17,10 @@ test.each<{ name: string; cf: Record<string, unknown> | undefined; region: strin
 
 test("as it comes with a request", () => {
   const cf = { colo: "FRA", country: "DE" };
-  expect(regionOf(new Request("http://x", { cf }))).toEqual(["FRA", "DE"]);
+  const request = new Request("http://x", { cf });
+  expect(regionOf(request)).toEqual(["FRA", "DE"]);
+  // And as it is carried on to where the request is answered.
+  const carried: { cf: Record<string, unknown> } = JSON.parse(JSON.stringify({ cf: placeOf(request) }));
+  expect(regionOf(new Request("http://x", carried))).toEqual(["FRA", "DE"]);
   expect(regionOf(new Request("http://x"))).toEqual([]);
 });
