@@ -20,8 +20,8 @@ import { limitsPage } from "./ingress/limits.ts";
 import { countMessageTokens } from "./ingress/messages/count.ts";
 import { messagesQuestion } from "./ingress/messages/question.ts";
 import { getModel, listModels } from "./ingress/models.ts";
-import { questionOf } from "./ingress/question.ts";
 import { respond } from "./ingress/responses/respond.ts";
+import { ask, continueStream, endStream } from "./ingress/resume.ts";
 import { ownUsage } from "./ingress/usage.ts";
 import { Problem } from "./problem.ts";
 
@@ -32,14 +32,14 @@ export const ROUTES: readonly RouteEntry[] = [
     path: "/v1/chat/completions",
     need: "inference",
     rate: "completions",
-    answer: (call) => generate(call, (document) => questionOf("chat", document)),
+    answer: ask,
   },
   {
     method: "POST",
     path: "/v1/completions",
     need: "inference",
     rate: "completions",
-    answer: (call) => generate(call, (document) => questionOf("completions", document)),
+    answer: ask,
   },
   { method: "POST", path: "/v1/responses", need: "inference", rate: "completions", answer: respond },
   {
@@ -47,7 +47,7 @@ export const ROUTES: readonly RouteEntry[] = [
     path: "/v1/embeddings",
     need: "embeddings",
     rate: "embeddings",
-    answer: (call) => generate(call, (document) => questionOf("embeddings", document)),
+    answer: ask,
   },
   {
     method: "POST",
@@ -86,6 +86,8 @@ export const ROUTES: readonly RouteEntry[] = [
     rate: "embeddings",
     answer: (call) => generate(call, (document) => questionOf("tokenize", document)),
   },
+  { method: "GET", path: "/v1/streams/:parameter", need: "inference", answer: continueStream },
+  { method: "DELETE", path: "/v1/streams/:parameter", need: "inference", answer: endStream },
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.
   { method: "GET", path: "/v1/models/:parameter{.+}", need: "models", answer: getModel },

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Fleet } from "./fleet/fleet.do.ts";
+import type { Resumable } from "./ingress/resumable/resumable.do.ts";
 import type { JobMessage } from "./jobs/enqueue.ts";
 import type { Account } from "./limits/account.do.ts";
 import type { Tenant } from "./limits/tenant.do.ts";
@@ -18,10 +19,13 @@ export interface Env {
   readonly ACCESS_CLIENT_SECRET?: string;
   /** In ms: when an event that the ledger has not confirmed is sent again for the first time. */
   readonly OUTBOX_RESEND_MS?: string;
+  /** In ms: for how long a resumable answer goes on without a reader. */
+  readonly RESUME_GRACE_MS?: string;
   readonly KV: KVNamespace;
   readonly ACCOUNT: DurableObjectNamespace<Account>;
   readonly TENANT: DurableObjectNamespace<Tenant>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
+  readonly RESUMABLE: DurableObjectNamespace<Resumable>;
   readonly USAGE: Queue<UsageMessage>;
   readonly JOBS: Queue<JobMessage>;
   readonly HYPERDRIVE: Hyperdrive;
@@ -39,6 +43,11 @@ const binding = (method: string, kind: string) =>
     `must be a ${kind} binding in wrangler.toml`,
   );
 
+const milliseconds = z
+  .string()
+  .regex(/^[1-9]\d*$/, "must be a number of milliseconds")
+  .optional();
+
 const schema = z.object({
   OIDC_ISSUER: z.url({ protocol: /^https?$/, error: "must be the issuer's URL" }),
   OIDC_AUDIENCE: z.string({ error: "must be the audience that access tokens carry" }).min(1),
@@ -48,10 +57,9 @@ const schema = z.object({
   ACCOUNT: binding("idFromName", "Durable Object"),
   TENANT: binding("idFromName", "Durable Object"),
   FLEET: binding("idFromName", "Durable Object"),
-  OUTBOX_RESEND_MS: z
-    .string()
-    .regex(/^[1-9]\d*$/, "must be a number of milliseconds")
-    .optional(),
+  RESUMABLE: binding("idFromName", "Durable Object"),
+  OUTBOX_RESEND_MS: milliseconds,
+  RESUME_GRACE_MS: milliseconds,
   USAGE: binding("sendBatch", "queue producer"),
   JOBS: binding("sendBatch", "queue producer"),
   HYPERDRIVE: binding("", "Hyperdrive"),

@@ -9,6 +9,7 @@ import { consume, consumeExhausted, type Surroundings } from "./usage/consume.ts
 import { within } from "./within.ts";
 
 export { Fleet } from "./fleet/fleet.do.ts";
+export { Resumable } from "./ingress/resumable/resumable.do.ts";
 export { Account } from "./limits/account.do.ts";
 export { Tenant } from "./limits/tenant.do.ts";
 
