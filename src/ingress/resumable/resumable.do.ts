@@ -97,10 +97,11 @@ export class Resumable extends DurableObject<Env> {
       if (stream === null) return await this.#forget();
       const forsakenAtMs = stream.forsakenAtMs(this.#graceMs);
       if (forsakenAtMs !== null && forsakenAtMs <= Date.now()) this.#giveUp(stream);
+      await this.#arm();
     } catch (cause) {
       console.error(JSON.stringify({ at: "resumable.alarm", cause: String(cause) }));
+      await this.ctx.storage.setAlarm(Date.now() + AWAKE_EVERY_MS);
     }
-    await this.#arm();
   }
 
   get #graceMs(): number {
@@ -155,9 +156,11 @@ export class Resumable extends DurableObject<Env> {
 
   /** Nothing stays. */
   async #forget(): Promise<void> {
-    this.#stream?.forget();
-    await this.ctx.storage.deleteAll();
+    const stream = this.#stream;
+    // At once: readers who leave now must set no alarm again.
     this.#stream = null;
+    stream?.forget();
+    await this.ctx.storage.deleteAll();
   }
 
   async #arm(): Promise<void> {
