@@ -423,6 +423,27 @@ describe("an object that dies", () => {
     expect((await connection(await resuming(first.id, "9")).rest()).map(codeOf)).toEqual(["stream_interrupted"]);
   });
 
+  test("without its caller: the ledger has the request by the lease that nobody renews", async () => {
+    const sub = crypto.randomUUID();
+    host.allowed = 2;
+    const first = connection(await asking({ as: { sub } }));
+    await first.read(3);
+    await dies(first.id);
+    await first.breaks();
+    const account = env.ACCOUNT.getByName(`${env.OIDC_ISSUER}|${sub}`);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
+    try {
+      // Found silent, given up, and sent.
+      for (const ms of [31_000, 16_000, 1_000]) {
+        vi.setSystemTime(Date.now() + ms);
+        await runDurableObjectAlarm(account);
+      }
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(await ledger(first.id)).toEqual([expect.objectContaining({ outcome: "abandoned" })]);
+  });
+
   test("after its end: the whole answer", async () => {
     sayAll();
     const first = connection(await asking());

@@ -69,7 +69,8 @@ export function follow(
           return controller.enqueue(concat(events));
         }
       },
-      cancel: (reason) => reader.cancel(reason),
+      // One that is broken already cannot be told.
+      cancel: (reason) => reader.cancel(reason).catch(() => undefined),
     },
     { highWaterMark: 0 },
   );
