@@ -21,7 +21,11 @@ function saying(pieces: readonly string[], how: "ends" | "breaks" = "ends", canc
   );
 }
 
-async function followed(first: ReadableStream<Uint8Array>, after: number, next: (ReadableStream<Uint8Array> | null | Error)[]) {
+async function followed(
+  first: ReadableStream<Uint8Array>,
+  after: number,
+  next: (ReadableStream<Uint8Array> | null | Error)[],
+) {
   const asked: number[] = [];
   const reopen = async (from: number) => {
     asked.push(from);
@@ -55,7 +59,10 @@ describe("a stream is passed on", () => {
     { name: "it breaks again and again", next: [1, 2, 3, 4].map(() => saying([], "breaks")), times: 3 },
   ])("and ends in one error when $name", async ({ next, times }) => {
     const { text, asked } = await followed(saying([event(1), "data: ha"], "breaks"), 0, [...next]);
-    expect({ text, asked }).toEqual({ text: event(1) + new TextDecoder().decode(LAST_WORDS), asked: Array(times).fill(1) });
+    expect({ text, asked }).toEqual({
+      text: event(1) + new TextDecoder().decode(LAST_WORDS),
+      asked: Array(times).fill(1),
+    });
   });
 
   test("no faster than it is read, and left when its reader leaves", async () => {

@@ -243,7 +243,10 @@ describe("its end", () => {
     stream.end("complete");
     for (const after of [0, 2, 3, 7]) {
       const reader = readerOf(stream, after);
-      expect({ seen: await reader.rest(), words: reader.words() }).toEqual({ seen: countTo(3, after + 1), words: code });
+      expect({ seen: await reader.rest(), words: reader.words() }).toEqual({
+        seen: countTo(3, after + 1),
+        words: code,
+      });
     }
   });
 

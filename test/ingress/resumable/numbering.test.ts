@@ -13,9 +13,17 @@ describe("numbers", () => {
     { name: "events in order", said: "data: a\n\ndata: b\n\n", numbered: ["data: a", "data: b"] },
     { name: "pings are none", said: ": ping\n\ndata: a\n\n: ping\n\n", numbered: ["data: a"] },
     { name: "a comment goes with the event behind it", said: ": seam\n\ndata: a\n\n", numbered: [": seam\ndata: a"] },
-    { name: "a ping between a comment and its event", said: ": x\n\n: ping\n\ndata: a\n\n", numbered: [": x\ndata: a"] },
+    {
+      name: "a ping between a comment and its event",
+      said: ": x\n\n: ping\n\ndata: a\n\n",
+      numbered: [": x\ndata: a"],
+    },
     { name: "an event that has a name", said: "event: e\ndata: a\n\n", numbered: ["event: e\ndata: a"] },
-    { name: "an id of the host's own is left out", said: "id: 7\ndata: a\nid\nidea: 1\n\n", numbered: ["data: a\nidea: 1"] },
+    {
+      name: "an id of the host's own is left out",
+      said: "id: 7\ndata: a\nid\nidea: 1\n\n",
+      numbered: ["data: a\nidea: 1"],
+    },
     { name: "two data lines, CR LF", said: "data: a\r\ndata: b\r\n\r\n", numbered: ["data: a\ndata: b"] },
     { name: "not whole yet", said: "data: a\n\ndata: b\n", numbered: ["data: a"] },
     { name: "beyond ASCII", said: "data: \u{1f600} é\n\n", numbered: ["data: \u{1f600} é"] },
@@ -59,9 +67,19 @@ describe("ids", () => {
     { name: "a number of no stream", text: "7", stream: null, n: null },
     { name: "of another stream", text: `${OTHER}:7`, stream: STREAM, n: null },
     { name: "of no stream of ours", text: `${crypto.randomUUID()}:7`, stream: null, n: null },
-    ...["", ":", ":7", `${STREAM}`, `${STREAM}:`, `${STREAM}:-1`, `${STREAM}:1.5`, `${STREAM}:07`, "9999999999", "1e3", " 1"].map(
-      (wrong) => ({ name: JSON.stringify(wrong), text: wrong, stream: STREAM, n: null }),
-    ),
+    ...[
+      "",
+      ":",
+      ":7",
+      `${STREAM}`,
+      `${STREAM}:`,
+      `${STREAM}:-1`,
+      `${STREAM}:1.5`,
+      `${STREAM}:07`,
+      "9999999999",
+      "1e3",
+      " 1",
+    ].map((wrong) => ({ name: JSON.stringify(wrong), text: wrong, stream: STREAM, n: null })),
   ])("$name", ({ text: id, stream, n }) => {
     expect(placeOf(id, stream)).toEqual(n === null ? null : { stream: STREAM, n });
   });
