@@ -75,12 +75,20 @@ async function begin(call: KnownCall): Promise<Response> {
   const { stream, wording } = readerOf(call.log.route)(parseDocument(body));
   if (!stream) throw wrongField("stream", "only a stream can be resumable");
   const words = lastWordsOf(wording);
-  const begun = await reached(objectOf(call.env, call.requestId).begin(carriedOf(call, body), words));
+  const { env, requestId, principal, request, defer } = call;
+  const leave = (): void => {
+    const ended = objectOf(env, requestId).end(principal.accountId);
+    defer(ended.then(noop, noop));
+  };
+  // Who leaves before it has heard of the stream cannot come back to it.
+  request.signal.addEventListener("abort", leave);
+  const beginning = objectOf(env, requestId).begin(carriedOf(call, body), words);
+  const begun = await reached(beginning).finally(() => request.signal.removeEventListener("abort", leave));
   if (begun.kind === "refused") throw new Problem(begun.code, begun.facts);
   Object.assign(call.log, begun.log);
   const { response } = begun;
   if (response.body === null) throw new Problem("internal_error", { cause: "a stream without a body" });
-  return streaming(call, { stream: call.requestId, n: 0 }, response.body, words.interrupted, response.headers);
+  return streaming(call, { stream: requestId, n: 0 }, response.body, words.interrupted, response.headers);
 }
 
 async function resume(call: KnownCall, place: Place): Promise<Response> {
@@ -102,22 +110,26 @@ async function resume(call: KnownCall, place: Place): Promise<Response> {
   }
 }
 
+const noop = (): void => undefined;
+
 const EVENT_STREAM = { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" };
 
-function streaming(
+async function streaming(
   { env, principal, request }: KnownCall,
   { stream, n }: Place,
   body: ReadableStream<Uint8Array>,
   lastWords: Uint8Array,
   headers: Headers,
-): Response {
+): Promise<Response> {
   const sent = new Headers(headers);
   sent.set("x-causeway-stream", stream);
   const reopen = async (after: number) => {
     const opened = await objectOf(env, stream).open(principal.accountId, after);
     return opened.kind === "opened" ? opened.body : null;
   };
-  return new Response(request.method === "HEAD" ? null : follow(body, n, reopen, lastWords), { headers: sent });
+  if (request.method !== "HEAD") return new Response(follow(body, n, reopen, lastWords), { headers: sent });
+  await body.cancel();
+  return new Response(null, { headers: sent });
 }
 
 /** What this needs of the object's stub. */

@@ -21,7 +21,7 @@ const WHOLE = WORDS.join("");
 const EVENTS = WORDS.length + 4;
 
 /** What the host may say by now, and what has become of what it was asked. Looked at from other contexts, never awaited. */
-const host = { allowed: 0, asked: 0, hungUp: 0, refuses: false };
+const host = { allowed: 0, asked: 0, hungUp: 0, refuses: false, isMute: false };
 const sayAll = () => {
   host.allowed = Number.POSITIVE_INFINITY;
 };
@@ -47,7 +47,7 @@ afterAll(() => {
   vi.restoreAllMocks();
 });
 beforeEach(() => {
-  Object.assign(host, { allowed: 1, asked: 0, hungUp: 0, refuses: false });
+  Object.assign(host, { allowed: 1, asked: 0, hungUp: 0, refuses: false, isMute: false });
 });
 
 function speaking(_body: JsonObject, signal: AbortSignal | null): Response {
@@ -73,7 +73,7 @@ function speaking(_body: JsonObject, signal: AbortSignal | null): Response {
     {
       async pull(controller) {
         // The first word is said at once; the rest waits until the test lets it.
-        while (at > 0 && at > host.allowed) {
+        while (host.isMute || at > host.allowed) {
           signal?.throwIfAborted();
           await scheduler.wait(2);
         }
@@ -337,6 +337,17 @@ describe("its end", () => {
     expect(numbersOf(events.slice(0, -1))).toEqual([3, 4]);
     expect(events.at(-1)).toMatchObject({ id: null });
     expect(codeOf(events.at(-1))).toBe("stream_cancelled");
+  });
+
+  test("who leaves before it has heard of the stream is not waited for", async () => {
+    host.isMute = true;
+    const leaving = new AbortController();
+    const asked = asking({ signal: leaving.signal });
+    asked.catch(() => undefined);
+    await vi.waitFor(() => expect(host.asked).toBe(1));
+    leaving.abort();
+    // Sooner than a silent answer is begun, and than the grace.
+    await vi.waitFor(() => expect(host.hungUp).toBe(1), { timeout: 900 });
   });
 
   test("who comes back within the grace, again and again, is not given up", async () => {

@@ -76,11 +76,12 @@ export class KeptStream {
     if (this.isOver) return;
     const words = how === "complete" ? null : this.#head.words[how];
     this.#head = { ...this.#head, end: { atMs: this.#around.now(), words } };
+    // First: also when it cannot be stored, whoever reads now hears of it.
+    this.#news.tell();
+    this.#moves.tell();
     this.#log.spill();
     this.#around.save(this.#head);
     this.#around.rearm();
-    this.#news.tell();
-    this.#moves.tell();
   }
 
   /** Its pages are no more: whoever still reads hears so. */

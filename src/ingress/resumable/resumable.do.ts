@@ -39,6 +39,8 @@ export type Begun =
 
 export class Resumable extends DurableObject<Env> {
   #stream: KeptStream | null = null;
+  /** Who asked, before there is a stream. */
+  #asking: string | null = null;
   /** Aborted when the answer is given up. */
   readonly #stop = new AbortController();
 
@@ -57,9 +59,11 @@ export class Resumable extends DurableObject<Env> {
    */
   async begin(carried: CarriedCall, words: LastWords): Promise<Begun> {
     const { requestId, principal, route } = carried;
+    this.#asking = principal.accountId;
     try {
       const call = await callOf(carried, this.env, (work) => this.ctx.waitUntil(work), this.#stop.signal);
       const response = await generate(call, readerOf(route));
+      this.#stop.signal.throwIfAborted();
       if (response.body === null) throw new Error("the answer has no body");
       const head = { account: principal.accountId, words, end: null };
       this.ctx.storage.kv.put("head", head);
@@ -69,6 +73,7 @@ export class Resumable extends DurableObject<Env> {
       await this.#arm();
       return { kind: "begun", response: new Response(stream.read(0), response), log: call.log };
     } catch (thrown) {
+      this.#asking = null;
       const { code, facts } = asProblem(thrown);
       const cause = facts.cause === undefined ? undefined : describe(facts.cause);
       return { kind: "refused", code, facts: { ...facts, cause } };
@@ -83,9 +88,10 @@ export class Resumable extends DurableObject<Env> {
   /** The caller is done with it: gives the answer up where it is still being made, and forgets it. */
   async end(account: string): Promise<"ended" | "anothers" | "unknown"> {
     const stream = this.#kept();
-    if (stream === null) return "unknown";
-    if (!stream.isOf(account)) return "anothers";
-    this.#giveUp(stream);
+    if (stream === null && this.#asking !== account) return "unknown";
+    if (stream?.isOf(account) === false) return "anothers";
+    stream?.end("cancelled");
+    this.#stop.abort();
     await this.#forget();
     return "ended";
   }
@@ -96,7 +102,10 @@ export class Resumable extends DurableObject<Env> {
       const stream = this.#kept();
       if (stream === null) return await this.#forget();
       const forsakenAtMs = stream.forsakenAtMs(this.#graceMs);
-      if (forsakenAtMs !== null && forsakenAtMs <= Date.now()) this.#giveUp(stream);
+      if (forsakenAtMs !== null && forsakenAtMs <= Date.now()) {
+        stream.end("cancelled");
+        this.#stop.abort();
+      }
       await this.#arm();
     } catch (cause) {
       console.error(JSON.stringify({ at: "resumable.alarm", cause: String(cause) }));
@@ -149,16 +158,12 @@ export class Resumable extends DurableObject<Env> {
     }
   }
 
-  #giveUp(stream: KeptStream): void {
-    stream.end("cancelled");
-    this.#stop.abort();
-  }
-
   /** Nothing stays. */
   async #forget(): Promise<void> {
     const stream = this.#stream;
     // At once: readers who leave now must set no alarm again.
     this.#stream = null;
+    this.#asking = null;
     stream?.forget();
     await this.ctx.storage.deleteAll();
   }
