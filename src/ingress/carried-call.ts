@@ -8,11 +8,16 @@ import { isolateOf } from "#src/isolate.ts";
 import type { Call, KnownCall } from "./call.ts";
 import { catalogFor } from "./conduct.ts";
 
+/** What is looked at of all that the platform says (`region.ts`). */
+const PLACES = ["colo", "country", "continent"] as const;
+
 export type CarriedCall = {
   readonly url: string;
   readonly method: string;
   readonly headers: readonly (readonly [string, string])[];
   readonly body: Uint8Array | null;
+  /** Where the caller is, as the platform says. */
+  readonly cf: { readonly [name in (typeof PLACES)[number]]?: string };
   /** The route's pattern, for the log. */
   readonly route: string;
   readonly principal: Principal;
@@ -33,7 +38,9 @@ export function carriedOf(call: KnownCall, body: Uint8Array | null): CarriedCall
   // The credential has done its work.
   const headers = [...request.headers].filter(([name]) => !CREDENTIALS.includes(name));
   const { url, method } = request;
-  return { url, method, headers, body, route: log.route, principal, requestId, arrivedAtMs, address };
+  const places = PLACES.map((name) => [name, request.cf?.[name]] as const);
+  const cf = Object.fromEntries(places.filter(([, place]) => typeof place === "string"));
+  return { url, method, headers, body, cf, route: log.route, principal, requestId, arrivedAtMs, address };
 }
 
 /**
@@ -49,8 +56,9 @@ export async function callOf(
   defer: Call["defer"],
   signal: AbortSignal,
 ): Promise<KnownCall> {
-  const { url, method, headers, body, route, principal, requestId, arrivedAtMs, address } = carried;
-  const request = new Request(url, { method, headers: headers.map(([name, value]) => [name, value]), body, signal });
+  const { url, method, headers, body, cf, route, principal, requestId, arrivedAtMs, address } = carried;
+  const sent = headers.map(([name, value]): [string, string] => [name, value]);
+  const request = new Request(url, { method, headers: sent, body, cf, signal });
   const log = { requestId, method, route, userId: principal.userId };
   const arrived = { request, env, isolate: isolateOf(env), requestId, arrivedAtMs, address, defer, log };
   return { ...arrived, catalog: await catalogFor(arrived), principal };

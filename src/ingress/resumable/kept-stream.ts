@@ -12,6 +12,8 @@ import { type Next, type Pages, StreamLog } from "./stream-log.ts";
 export type Head = {
   readonly account: string;
   readonly words: LastWords;
+  /** How often a silent reader is written to. */
+  readonly heartbeatMs: number;
   /** Null while the answer is being made. */
   readonly end: { readonly atMs: number; readonly words: Uint8Array | null } | null;
 };
@@ -106,7 +108,7 @@ export class KeptStream {
 
   /** What comes behind an event, for one reader. */
   read(after: number): ReadableStream<Uint8Array> {
-    return reading(this.#readable(), after);
+    return reading(this.#readable(), after, this.#head.heartbeatMs);
   }
 
   /** When nobody has read for as long as the grace; null while somebody reads, or it is over. */

@@ -3,7 +3,7 @@
  * slow reader holds up neither the others nor the host, and without a buffer of its own. It has a heartbeat of its own,
  * because a reader who has left is noticed only by what is written to it.
  */
-import { HEARTBEAT_MS, startHeartbeat } from "#src/upstream/heartbeat.ts";
+import { startHeartbeat } from "#src/upstream/heartbeat.ts";
 import type { Next } from "./stream-log.ts";
 
 const PING = new TextEncoder().encode(": ping\n\n");
@@ -23,7 +23,7 @@ export type Readable = {
 type Controller = ReadableStreamDefaultController<Uint8Array>;
 
 /** Reads behind an event. Nobody counts as a reader before the first read, so a stream that never arrived counts for none. */
-export function reading(stream: Readable, after: number, heartbeatMs = HEARTBEAT_MS): ReadableStream<Uint8Array> {
+export function reading(stream: Readable, after: number, heartbeatMs: number): ReadableStream<Uint8Array> {
   let at = after;
   let reader: ReturnType<Readable["come"]> | null = null;
   let stopHeartbeat = (): void => undefined;

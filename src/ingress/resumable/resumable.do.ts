@@ -64,8 +64,9 @@ export class Resumable extends DurableObject<Env> {
       const call = await callOf(carried, this.env, (work) => this.ctx.waitUntil(work), this.#stop.signal);
       const response = await generate(call, readerOf(route));
       this.#stop.signal.throwIfAborted();
-      if (response.body === null) throw new Error("the answer has no body");
-      const head = { account: principal.accountId, words, end: null };
+      const model = call.catalog.models.find(({ id }) => id === call.log.model);
+      if (response.body === null || model === undefined) throw new Error("an answer without a body, or of no model");
+      const head = { account: principal.accountId, words, heartbeatMs: model.heartbeat, end: null };
       this.ctx.storage.kv.put("head", head);
       const stream = this.#keep(head);
       this.#stream = stream;

@@ -5,7 +5,7 @@ import { lastWordsOf } from "#src/ingress/resumable/last-words.ts";
 import type { Pages } from "#src/ingress/resumable/stream-log.ts";
 import { OPENAI } from "#src/ingress/wording.ts";
 
-const BEGUN: Head = { account: "me", words: lastWordsOf(OPENAI), end: null };
+const BEGUN: Head = { account: "me", words: lastWordsOf(OPENAI), heartbeatMs: 2_000, end: null };
 const MIB = 1024 * 1024;
 
 /** Pages in memory. */
