@@ -10,8 +10,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vit
 import type { JsonObject } from "#src/json.ts";
 import { inSession } from "#src/postgres/session.ts";
 import { EventSplitter, fieldsOf } from "#src/sse.ts";
+import { engine } from "#test/support/engine.ts";
 import { type Asked, CATALOG, type Gateway, startGateway } from "#test/support/gateway.ts";
 import { ledgerRows } from "#test/support/ledger.ts";
+import { hostOf, modelOn } from "#test/support/stand-ins.ts";
 
 const CHAT_PATH = "/v1/chat/completions";
 const WISH = { "x-causeway-resumable": "true" };
@@ -32,13 +34,23 @@ vi.setConfig({ testTimeout: 20_000 });
 let gateway: Gateway;
 beforeAll(async () => {
   for (const level of ["log", "error"] as const) vi.spyOn(console, level).mockReturnValue();
+  const one = { ...CATALOG.tiers.default, concurrency: 1 };
+  const seam = ["seam-a", "seam-b"].map((id, n) => hostOf(id, { weight: n === 0 ? 1e9 : 1e-9 }));
   gateway = await startGateway({
-    ...CATALOG,
-    tiers: { ...CATALOG.tiers, one: { ...CATALOG.tiers.default, concurrency: 1 } },
+    hosts: [...CATALOG.hosts, ...seam],
+    models: [
+      { id: "org/plain", served: [{ host: "gpu", as: "p" }], heartbeat: 1_000 },
+      modelOn("seam", ["seam-a", "seam-b"], { affinity: false }),
+    ],
+    tiers: { ...CATALOG.tiers, one },
   });
   const others = vi.mocked(fetch).getMockImplementation();
   vi.mocked(fetch).mockImplementation(async (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
+    const dying = url.startsWith("http://seam-a.host/v1/") ? { how: "cut" as const, afterTokens: 5 } : null;
+    if (/^http:..seam-[ab].host.v1/.test(url))
+      return engine("vllm", dying)(JSON.parse(String(init?.body)), init?.signal);
+    if (/seam/.test(url)) return new Response("ok");
     if (!url.startsWith("http://gpu.test/v1/")) return others?.(input, init) ?? Response.error();
     host.asked += 1;
     if (host.refuses)
@@ -237,6 +249,16 @@ describe("a broken connection", () => {
     expect(textOf(await connection(await resuming(first.id, null)).rest())).toBe(WHOLE);
   });
 
+  test("does not mind that the host dies as well: the seam goes with the event behind it, and the ids go on", async () => {
+    const headers = { ...WISH };
+    const wire = await (await asking({ body: { ...QUESTION, model: "seam" }, headers })).text();
+    const events = wire.split("\n\n").filter((event) => event !== "" && event !== ": ping");
+    const ids = events.map((event) => /^id: \S+:(\d+)\n/.exec(event)?.[1]);
+    expect(ids).toEqual(countTo(events.length).map(String));
+    expect(events.filter((event) => /^id: \S+\n: continued by seam-b\ndata: /.test(event))).toHaveLength(1);
+    expect(events.at(-1)).toContain("data: [DONE]");
+  });
+
   test("two read at once, and one that does not read holds nobody up", async () => {
     const first = connection(await asking());
     await first.read(1);
@@ -254,7 +276,7 @@ describe("a broken connection", () => {
     await first.read(1);
     const second = connection(await resuming(first.id, first.lastId()));
     const ends = Promise.all([first.rest(), second.rest()]);
-    await scheduler.wait(1_600);
+    await scheduler.wait(850);
     sayAll();
     await ends;
     expect(first.pings()).toBeGreaterThan(0);
