@@ -35,6 +35,12 @@ export class Attendance {
     return this.#readers.size === 0 ? null : Math.min(...this.#readers.values());
   }
 
+  /** Those who have been given least count as gone. */
+  dismissSlowest(nowMs: number): void {
+    const passed = this.passed();
+    for (const [reader, last] of [...this.#readers]) if (last === passed) this.leave(reader, nowMs);
+  }
+
   /** When the stream is to be given up if nobody comes; null while somebody reads it. */
   forsakenAtMs(graceMs: number): number | null {
     return this.#readers.size === 0 ? this.#aloneSinceMs + graceMs : null;

@@ -2,6 +2,7 @@
  * One resumable stream as its object keeps it: what it has said, who reads it, how and when it ends. Decides who may read
  * from where, when it is given up for want of readers, and when it is forgotten. Storage and clock are arguments.
  */
+import { before } from "#src/within.ts";
 import { Attendance } from "./attendance.ts";
 import type { LastWords } from "./last-words.ts";
 import { News } from "./news.ts";
@@ -25,6 +26,8 @@ export type Opened =
 
 /** From its end on. */
 export const KEPT_MS = 600_000;
+/** A reader who holds up a full stream and takes nothing for so long has gone without a word, or as good as that. */
+const STALLED_MS = 30_000;
 /** Each holds a page. More than one are a caller's tabs, or connections whose end was not noticed yet. */
 const MOST_READERS = 16;
 
@@ -42,17 +45,19 @@ export class KeptStream {
   readonly #log: StreamLog;
   readonly #attendance: Attendance;
   readonly #around: Surroundings;
+  readonly #stalledMs: number;
   #isForgotten = false;
   /** There is more to read. */
   readonly #news = new News();
   /** A reader has moved on or left. */
   readonly #moves = new News();
 
-  constructor(head: Head, around: Surroundings) {
+  constructor(head: Head, around: Surroundings, stalledMs = STALLED_MS) {
     this.#head = head;
     this.#log = new StreamLog(around.pages);
     this.#attendance = new Attendance(around.now());
     this.#around = around;
+    this.#stalledMs = stalledMs;
   }
 
   get isOver(): boolean {
@@ -65,7 +70,10 @@ export class KeptStream {
     for (const event of events) this.#log.append(event);
     if (events.length > 0) this.#news.tell();
     // Nobody waits for a reader who is not there: what is then forgotten is the oldest.
-    while (!this.isOver && !this.#log.hasRoom(this.#attendance.passed())) await this.#moves.heard();
+    while (!this.isOver && !this.#log.hasRoom(this.#attendance.passed())) {
+      const moved = this.#moves.heard().then(() => true);
+      if ((await before(this.#stalledMs, moved)) === null) this.#attendance.dismissSlowest(this.#around.now());
+    }
   }
 
   /** Stores what is only in memory. */

@@ -27,18 +27,22 @@ function shelf(): Pages & { readonly held: Map<number, Uint8Array> } {
   };
 }
 
-function kept(pages: Pages = shelf(), head = BEGUN) {
+function kept(pages: Pages = shelf(), head = BEGUN, stalledMs?: number) {
   const clock = { nowMs: 1_000 };
   const saved: Head[] = [];
   let rearmed = 0;
-  const stream = new KeptStream(head, {
-    pages,
-    save: (changed) => void saved.push(changed),
-    rearm: () => {
-      rearmed += 1;
+  const stream = new KeptStream(
+    head,
+    {
+      pages,
+      save: (changed) => void saved.push(changed),
+      rearm: () => {
+        rearmed += 1;
+      },
+      now: () => clock.nowMs,
     },
-    now: () => clock.nowMs,
-  });
+    stalledMs,
+  );
   return { stream, pages, clock, saved, rearmed: () => rearmed };
 }
 
@@ -218,6 +222,18 @@ describe("room", () => {
     await begun;
     await slow.leave();
     await taking;
+  });
+
+  test("the slowest reader takes nothing any more: the host goes on, and the reader hears that it has missed something", async () => {
+    const { stream } = kept(shelf(), BEGUN, 50);
+    const stalled = readerOf(stream, 0);
+    const begun = stalled.read();
+    const { taking } = await flood(stream);
+    await begun;
+    await taking;
+    expect(stream.forsakenAtMs(0)).not.toBeNull();
+    await stalled.rest();
+    expect([stalled.seen, stalled.words()]).toEqual([[1], "stream_events_gone"]);
   });
 
   test("given up while it is held up", async () => {
