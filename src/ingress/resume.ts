@@ -4,7 +4,6 @@
  * stream, its events have ids, and whoever comes back with the last id that it saw gets the rest, by
  * `GET /v1/streams/{id}` or by the same request again. Only the account that asked may.
  */
-
 import { z } from "zod";
 import type { Env } from "#src/env.ts";
 import { Problem } from "#src/problem.ts";

@@ -70,11 +70,15 @@ export class Resumable extends DurableObject<Env> {
       this.ctx.storage.kv.put("head", head);
       const stream = this.#keep(head);
       this.#stream = stream;
+      this.#asking = null;
       this.ctx.waitUntil(this.#record(stream, requestId, response.body));
       await this.#arm();
       return { kind: "begun", response: new Response(stream.read(0), response), log: call.log };
     } catch (thrown) {
       this.#asking = null;
+      // Also where an answer had begun that nobody can be given.
+      this.#stream?.end("interrupted");
+      this.#stop.abort();
       const { code, facts } = asProblem(thrown);
       const cause = facts.cause === undefined ? undefined : describe(facts.cause);
       return { kind: "refused", code, facts: { ...facts, cause } };
