@@ -32,7 +32,7 @@ const CROWDED_RETRY_AFTER_S = 2;
 export async function ask(call: KnownCall): Promise<Response> {
   const { headers } = call.request;
   const wish = headers.get(WISH);
-  if (wish === null || wish === "false") return generate(call, readerOf(call.log.route));
+  if (wish === null || wish === "false") return generate(call, readerOf(call));
   if (wish !== "true") throw wrongField(WISH, "true or false");
   const seen = headers.get(LAST_SEEN);
   if (seen === null || seen === "") return begin(call);
@@ -71,7 +71,7 @@ export async function endStream(call: KnownCall, id: string): Promise<Response> 
 
 async function begin(call: KnownCall): Promise<Response> {
   const body = await readBody(call.request);
-  const { stream, wording } = readerOf(call.log.route)(parseDocument(body));
+  const { stream, wording } = readerOf(call)(parseDocument(body));
   if (!stream) throw wrongField("stream", "only a stream can be resumable");
   const words = lastWordsOf(wording);
   const { env, requestId, principal, request, defer } = call;

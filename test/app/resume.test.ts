@@ -200,6 +200,27 @@ describe("the plain path", () => {
     expect(await ledger(caller.id)).toEqual({ outcome: "complete", tokens: WORDS.length, host: "gpu" });
   });
 
+  test("in another protocol: the events keep their names, the client its peace, and the rest is had by the last id", async () => {
+    sayAll();
+    const client = new OpenAI({
+      apiKey: await gateway.issuer.sign({ sub: "speaker", tier: "default" }),
+      baseURL: "http://x/v1",
+      defaultHeaders: WISH,
+      fetch: (input, init) => exports.default.fetch(new Request(input, init)),
+    });
+    const asked = { model: "org/plain", stream: true as const, input: "count" };
+    const { data, response } = await client.responses.create(asked).withResponse();
+    let text = "";
+    for await (const event of data) if (event.type === "response.output_text.delta") text += event.delta;
+    expect(text).toBe(WHOLE);
+    const id = response.headers.get("x-causeway-stream") ?? "";
+    const rest = await connection(await resuming(id, "3", { as: { sub: "speaker" } })).rest();
+    expect(numbersOf(rest)).toEqual(countTo(rest.length + 3, 4));
+    expect(JSON.parse(rest.at(-1)?.data ?? "")).toMatchObject({ type: "response.completed" });
+    const refused = await gateway.ask("/v1/responses", { headers: WISH, body: { ...asked, stream: false } });
+    expect(await refusalOf(refused)).toEqual({ status: 400, code: "invalid_value", param: "stream" });
+  });
+
   test("nothing of it for those who do not ask", async () => {
     sayAll();
     for (const headers of [{}, { "x-causeway-resumable": "false" }] as Record<string, string>[]) {

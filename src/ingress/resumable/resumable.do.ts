@@ -58,11 +58,11 @@ export class Resumable extends DurableObject<Env> {
    * @param words what may have to be said in the caller's protocol when the question is long forgotten
    */
   async begin(carried: CarriedCall, words: LastWords): Promise<Begun> {
-    const { requestId, principal, route } = carried;
+    const { requestId, principal } = carried;
     this.#asking = principal.accountId;
     try {
       const call = await callOf(carried, this.env, (work) => this.ctx.waitUntil(work), this.#stop.signal);
-      const response = await generate(call, readerOf(route));
+      const response = await generate(call, readerOf(call));
       this.#stop.signal.throwIfAborted();
       const model = call.catalog.models.find(({ id }) => id === call.log.model);
       if (response.body === null || model === undefined) throw new Error("an answer without a body, or of no model");
