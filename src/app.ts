@@ -18,8 +18,8 @@ import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
 import { limitsPage } from "./ingress/limits.ts";
 import { countMessageTokens } from "./ingress/messages/count.ts";
-import { messagesQuestion } from "./ingress/messages/question.ts";
 import { getModel, listModels } from "./ingress/models.ts";
+import { questionOf } from "./ingress/question.ts";
 import { respond } from "./ingress/responses/respond.ts";
 import { ask, continueStream, endStream } from "./ingress/resume.ts";
 import { ownUsage } from "./ingress/usage.ts";
@@ -55,7 +55,7 @@ export const ROUTES: readonly RouteEntry[] = [
     need: "inference",
     rate: "completions",
     keyHeader: "x-api-key",
-    answer: (call) => generate(call, (document) => messagesQuestion(document, call.requestId)),
+    answer: ask,
   },
   {
     method: "POST",
@@ -86,8 +86,21 @@ export const ROUTES: readonly RouteEntry[] = [
     rate: "embeddings",
     answer: (call) => generate(call, (document) => questionOf("tokenize", document)),
   },
-  { method: "GET", path: "/v1/streams/:parameter", need: "inference", answer: continueStream },
-  { method: "DELETE", path: "/v1/streams/:parameter", need: "inference", answer: endStream },
+  // With whichever credential the stream was asked for.
+  {
+    method: "GET",
+    path: "/v1/streams/:parameter",
+    need: "inference",
+    keyHeader: "x-api-key",
+    answer: continueStream,
+  },
+  {
+    method: "DELETE",
+    path: "/v1/streams/:parameter",
+    need: "inference",
+    keyHeader: "x-api-key",
+    answer: endStream,
+  },
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.
   { method: "GET", path: "/v1/models/:parameter{.+}", need: "models", answer: getModel },

@@ -1,6 +1,7 @@
 /** How the document of each inference route is read. Here and not in the table of routes, so that an object can look it up. */
 import type { JsonObject } from "#src/json.ts";
 import type { Call } from "./call.ts";
+import { messagesQuestion } from "./messages/question.ts";
 import { type Question, questionOf } from "./question.ts";
 import { responsesQuestion } from "./responses/question.ts";
 
@@ -13,6 +14,7 @@ const READERS: ReadonlyMap<string, (document: JsonObject, call: Asked) => Questi
   ["/v1/chat/completions", (document: JsonObject) => questionOf("chat", document)],
   ["/v1/completions", (document: JsonObject) => questionOf("completions", document)],
   ["/v1/embeddings", (document: JsonObject) => questionOf("embeddings", document)],
+  ["/v1/messages", (document: JsonObject, { requestId }: Asked) => messagesQuestion(document, requestId)],
   [
     "/v1/responses",
     (document: JsonObject, { requestId, arrivedAtMs }: Asked) =>

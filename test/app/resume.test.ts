@@ -221,6 +221,23 @@ describe("the plain path", () => {
     expect(await refusalOf(refused)).toEqual({ status: 400, code: "invalid_value", param: "stream" });
   });
 
+  test("of Anthropic's as well, and taken up with the key header that it was asked with", async () => {
+    sayAll();
+    const key = await gateway.issuer.sign({ sub: "claude", tier: "default" });
+    const headers = { ...WISH, "x-api-key": key };
+    const body = { model: "org/plain", max_tokens: 50, stream: true, messages: [{ role: "user", content: "count" }] };
+    const first = connection(await gateway.ask("/v1/messages", { as: null, headers, body }));
+    await first.read(4);
+    await first.breaks();
+    const again = { as: null, headers: { "x-api-key": key, "last-event-id": first.lastId() } };
+    const second = connection(await gateway.ask(`/v1/streams/${first.id}`, again));
+    const events = [...first.seen, ...(await second.rest())];
+    expect(numbersOf(events)).toEqual(countTo(events.length));
+    const said = events.map(({ data }) => JSON.parse(data));
+    expect(said.map(({ delta }) => delta?.text ?? "").join("")).toBe(WHOLE);
+    expect(said.at(-1)).toEqual({ type: "message_stop" });
+  });
+
   test("nothing of it for those who do not ask", async () => {
     sayAll();
     for (const headers of [{}, { "x-causeway-resumable": "false" }] as Record<string, string>[]) {
