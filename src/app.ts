@@ -21,11 +21,11 @@ import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
 import { limitsPage } from "./ingress/limits.ts";
 import { countMessageTokens } from "./ingress/messages/count.ts";
-import { messagesQuestion } from "./ingress/messages/question.ts";
 import { getModel, listModels } from "./ingress/models.ts";
 import { preflight } from "./ingress/page.ts";
 import { questionOf } from "./ingress/question.ts";
 import { respond } from "./ingress/responses/respond.ts";
+import { ask, continueStream, endStream } from "./ingress/resume.ts";
 import { issueTicket } from "./ingress/tickets.ts";
 import { ownUsage } from "./ingress/usage.ts";
 import { Problem } from "./problem.ts";
@@ -37,14 +37,14 @@ export const ROUTES: readonly RouteEntry[] = [
     path: "/v1/chat/completions",
     need: "inference",
     rate: "completions",
-    answer: (call) => generate(call, (document) => questionOf("chat", document)),
+    answer: ask,
   },
   {
     method: "POST",
     path: "/v1/completions",
     need: "inference",
     rate: "completions",
-    answer: (call) => generate(call, (document) => questionOf("completions", document)),
+    answer: ask,
   },
   { method: "POST", path: "/v1/responses", need: "inference", rate: "completions", answer: respond },
   {
@@ -52,7 +52,7 @@ export const ROUTES: readonly RouteEntry[] = [
     path: "/v1/embeddings",
     need: "embeddings",
     rate: "embeddings",
-    answer: (call) => generate(call, (document) => questionOf("embeddings", document)),
+    answer: ask,
   },
   {
     method: "POST",
@@ -60,7 +60,7 @@ export const ROUTES: readonly RouteEntry[] = [
     need: "inference",
     rate: "completions",
     keyHeader: "x-api-key",
-    answer: (call) => generate(call, (document) => messagesQuestion(document, call.requestId)),
+    answer: ask,
   },
   {
     method: "POST",
@@ -90,6 +90,21 @@ export const ROUTES: readonly RouteEntry[] = [
     need: "inference",
     rate: "embeddings",
     answer: (call) => generate(call, (document) => questionOf("tokenize", document)),
+  },
+  // With whichever credential the stream was asked for.
+  {
+    method: "GET",
+    path: "/v1/streams/:parameter",
+    need: "inference",
+    keyHeader: "x-api-key",
+    answer: continueStream,
+  },
+  {
+    method: "DELETE",
+    path: "/v1/streams/:parameter",
+    need: "inference",
+    keyHeader: "x-api-key",
+    answer: endStream,
   },
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { Ticket } from "./auth/ticket.do.ts";
 import type { Fleet } from "./fleet/fleet.do.ts";
 import type { ChatSocket } from "./ingress/chat-socket.do.ts";
+import type { Resumable } from "./ingress/resumable/resumable.do.ts";
 import type { JobMessage } from "./jobs/enqueue.ts";
 import type { Account } from "./limits/account.do.ts";
 import type { Tenant } from "./limits/tenant.do.ts";
@@ -20,12 +21,15 @@ export interface Env {
   readonly ACCESS_CLIENT_SECRET?: string;
   /** In ms: when an event that the ledger has not confirmed is sent again for the first time. */
   readonly OUTBOX_RESEND_MS?: string;
+  /** In ms: for how long a resumable answer goes on without a reader. */
+  readonly RESUME_GRACE_MS?: string;
   readonly KV: KVNamespace;
   readonly ACCOUNT: DurableObjectNamespace<Account>;
   readonly TENANT: DurableObjectNamespace<Tenant>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
   readonly CHAT_SOCKET: DurableObjectNamespace<ChatSocket>;
   readonly TICKET: DurableObjectNamespace<Ticket>;
+  readonly RESUMABLE: DurableObjectNamespace<Resumable>;
   readonly USAGE: Queue<UsageMessage>;
   readonly JOBS: Queue<JobMessage>;
   readonly HYPERDRIVE: Hyperdrive;
@@ -43,6 +47,11 @@ const binding = (method: string, kind: string) =>
     `must be a ${kind} binding in wrangler.toml`,
   );
 
+const milliseconds = z
+  .string()
+  .regex(/^[1-9]\d*$/, "must be a number of milliseconds")
+  .optional();
+
 const schema = z.object({
   OIDC_ISSUER: z.url({ protocol: /^https?$/, error: "must be the issuer's URL" }),
   OIDC_AUDIENCE: z.string({ error: "must be the audience that access tokens carry" }).min(1),
@@ -54,10 +63,9 @@ const schema = z.object({
   FLEET: binding("idFromName", "Durable Object"),
   CHAT_SOCKET: binding("idFromName", "Durable Object"),
   TICKET: binding("idFromName", "Durable Object"),
-  OUTBOX_RESEND_MS: z
-    .string()
-    .regex(/^[1-9]\d*$/, "must be a number of milliseconds")
-    .optional(),
+  RESUMABLE: binding("idFromName", "Durable Object"),
+  OUTBOX_RESEND_MS: milliseconds,
+  RESUME_GRACE_MS: milliseconds,
   USAGE: binding("sendBatch", "queue producer"),
   JOBS: binding("sendBatch", "queue producer"),
   HYPERDRIVE: binding("", "Hyperdrive"),

@@ -11,6 +11,7 @@ import { within } from "./within.ts";
 export { Ticket } from "./auth/ticket.do.ts";
 export { Fleet } from "./fleet/fleet.do.ts";
 export { ChatSocket } from "./ingress/chat-socket.do.ts";
+export { Resumable } from "./ingress/resumable/resumable.do.ts";
 export { Account } from "./limits/account.do.ts";
 export { Tenant } from "./limits/tenant.do.ts";
 

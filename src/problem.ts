@@ -6,7 +6,7 @@
 import { messagesError, messagesStatus, speaksMessages } from "./messages-problem.ts";
 
 type ProblemKind = {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 426 | 429 | 500 | 502 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 410 | 413 | 415 | 426 | 429 | 500 | 502 | 503 | 504;
   /** OpenAI's error type: SDKs print it, some callers switch on it. */
   readonly type:
     | "invalid_request_error"
@@ -49,6 +49,11 @@ const PROBLEMS = {
     type: "invalid_request_error",
     message: "There is no request of yours of this id.",
   },
+  stream_not_found: {
+    status: 404,
+    type: "invalid_request_error",
+    message: "There is no stream of yours of this id, or no more: a stream is kept for ten minutes after its end.",
+  },
   key_not_found: { status: 404, type: "invalid_request_error", message: "There is no API key of this id." },
   host_not_found: { status: 404, type: "invalid_request_error", message: "There is no host of this id." },
   job_not_found: { status: 404, type: "invalid_request_error", message: "There is no job of this name." },
@@ -63,6 +68,16 @@ const PROBLEMS = {
     status: 409,
     type: "invalid_request_error",
     message: "An answer is under way on this socket. Wait for its end, or cancel it.",
+  },
+  stream_cancelled: {
+    status: 409,
+    type: "invalid_request_error",
+    message: "The answer was given up: nobody had read it for a while, or its caller asked for that.",
+  },
+  stream_events_gone: {
+    status: 410,
+    type: "invalid_request_error",
+    message: "What comes next in this stream is not kept any more.",
   },
   request_too_large: { status: 413, type: "invalid_request_error", message: "The body is too large." },
   unsupported_media_type: {
@@ -91,6 +106,11 @@ const PROBLEMS = {
   job_failed: { status: 500, type: "server_error", message: "The job failed." },
   upstream_error: { status: 502, type: "server_error", message: "The host that serves this model failed." },
   upstream_refused: { status: 502, type: "server_error", message: "The host refused the gateway's own credential." },
+  stream_interrupted: {
+    status: 502,
+    type: "server_error",
+    message: "The gateway lost the answer in the middle. What had been kept of it was sent.",
+  },
   misconfigured: {
     status: 503,
     type: "server_error",

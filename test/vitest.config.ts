@@ -47,6 +47,7 @@ export default defineConfig({
                 JETSON_API_KEY: "jetson-key-of-the-tests",
                 ACCESS_CLIENT_ID: inject("serviceToken").id,
                 ACCESS_CLIENT_SECRET: inject("serviceToken").secret,
+                RESUME_GRACE_MS: "1500",
               },
               // In the place of Workers VPC, which has no local emulation: a server behind a binding, a binding that nobody
               // listens behind, and one that throws what the platform throws.

@@ -23,6 +23,16 @@ export async function readJson(
   request: Request,
   maxBytes = MAX_BODY_BYTES,
 ): Promise<{ document: JsonObject; bytes: number }> {
+  const bytes = await readBody(request, maxBytes);
+  return { document: parseDocument(bytes), bytes: bytes.byteLength };
+}
+
+/**
+ * Reads the body of a request that carries JSON.
+ *
+ * @throws Problem `unsupported_media_type`, `request_too_large`
+ */
+export async function readBody(request: Request, maxBytes = MAX_BODY_BYTES): Promise<Uint8Array> {
   const type = request.headers.get("content-type");
   const encoding = request.headers.get("content-encoding");
   if (type !== null && !/^application\/json\s*(;|$)/i.test(type)) throw new Problem("unsupported_media_type");
@@ -30,7 +40,7 @@ export async function readJson(
   const declaredBytes = Number(request.headers.get("content-length") ?? 0);
   const bytes = declaredBytes > maxBytes ? null : await readBounded(request.body, maxBytes);
   if (bytes === null) throw new Problem("request_too_large", { message: `The body is larger than ${maxBytes} bytes.` });
-  return { document: parseDocument(bytes), bytes: bytes.byteLength };
+  return bytes;
 }
 
 /**

@@ -31,7 +31,8 @@ export function noteProblem(line: LogLine, problem: Problem): void {
   if (cause !== undefined) line.cause = describe(cause);
 }
 
-function describe(cause: unknown): string {
+/** A cause in one line, without the text that it may quote. */
+export function describe(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   // V8 quotes the text it could not parse, which may be a prompt or an answer.
   return cause instanceof SyntaxError ? cause.name : `${cause.name}: ${cause.message}`;

@@ -114,6 +114,14 @@ async function requestOf(sub: string): Promise<InferenceEvent> {
   return event;
 }
 
+/** A resumable answer that a user of the first issuer was given. */
+async function streamOf(sub: string): Promise<string> {
+  const headers = { "x-causeway-resumable": "true" };
+  const response = await gateway.ask("/v1/chat/completions", { as: { sub }, body: { ...CHAT, stream: true }, headers });
+  await response.text();
+  return response.headers.get("x-causeway-stream") ?? "";
+}
+
 /** Who may ask for anything at all, and so for what is their own. */
 const CALLERS = ["ai-users", "ai-admins", "key of inference", "key of models", "key of embeddings"];
 const ADMINS = ["ai-admins", "key of admin"];
@@ -215,6 +223,22 @@ const TABLE: Record<string, Row> = {
     asks: { path: "/stream/chat/org/plain?message=hi" },
     may: ["ai-users", "ai-admins", "key of inference"],
     owned: "by nobody",
+  },
+  "GET /v1/streams/:parameter": {
+    asks: { path: `/v1/streams/${uuidv7()}` },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: {
+      leave: async (sub) => ({ path: `/v1/streams/${await streamOf(sub)}` }),
+      tells: (status, text) => status !== 404 || !text.includes("stream_not_found"),
+    },
+  },
+  "DELETE /v1/streams/:parameter": {
+    asks: { path: `/v1/streams/${uuidv7()}`, method: "DELETE" },
+    may: ["ai-users", "ai-admins", "key of inference"],
+    owned: {
+      leave: async (sub) => ({ path: `/v1/streams/${await streamOf(sub)}`, method: "DELETE" }),
+      tells: (status, text) => status !== 404 || !text.includes("stream_not_found"),
+    },
   },
   "GET /admin/usage": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/fleet": { asks: {}, may: ADMINS, owned: "by nobody" },

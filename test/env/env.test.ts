@@ -27,6 +27,8 @@ describe("named when missing or wrong", () => {
     { name: "no accounts", changed: { ACCOUNT: undefined }, fields: ["ACCOUNT"] },
     { name: "KV for the fleet", changed: { FLEET: env.KV }, fields: ["FLEET"] },
     { name: "no tenants", changed: { TENANT: undefined }, fields: ["TENANT"] },
+    { name: "no resumable streams", changed: { RESUMABLE: undefined }, fields: ["RESUMABLE"] },
+    { name: "a grace of no time", changed: { RESUME_GRACE_MS: "0" }, fields: ["RESUME_GRACE_MS"] },
     { name: "no queue", changed: { USAGE: null }, fields: ["USAGE"] },
     { name: "no queue of jobs", changed: { JOBS: undefined }, fields: ["JOBS"] },
     ...["0", "2m", "-1", "1.5", "", 120_000].map((value) => ({

@@ -14,7 +14,9 @@ declare module "vitest" {
 /** One running system for all flow tests: what `npm start` starts, on free ports, with a state folder of its own. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const stateDir = mkdtempSync(join(tmpdir(), "causeway-flow-"));
-  const { stack, stop } = await startStack({ port: 0, stateDir }, { print: console.log });
+  // A caller who leaves a resumable answer for good is waited for half a minute otherwise.
+  const variables = { RESUME_GRACE_MS: "3000" };
+  const { stack, stop } = await startStack({ port: 0, stateDir }, { print: console.log, variables });
   project.provide("stack", { ...stack, stateDir });
   return async () => {
     await stop();

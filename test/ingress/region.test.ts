@@ -1,4 +1,7 @@
+import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
+import type { KnownCall } from "#src/ingress/call.ts";
+import { callOf, carriedOf } from "#src/ingress/carried-call.ts";
 import { placeOf, regionOf } from "#src/ingress/region.ts";
 
 test.each<{ name: string; cf: Record<string, unknown> | undefined; region: string[] }>([
@@ -23,4 +26,15 @@ test("as it comes with a request", () => {
   const carried: { cf: Record<string, unknown> } = JSON.parse(JSON.stringify({ cf: placeOf(request) }));
   expect(regionOf(new Request("http://x", carried))).toEqual(["FRA", "DE"]);
   expect(regionOf(new Request("http://x"))).toEqual([]);
+});
+
+test("as it goes along to where the call is answered", async () => {
+  const request = new Request("http://x", { cf: { colo: "FRA", country: "DE", continent: "EU", city: "Frankfurt" } });
+  const principal = { accountId: "a", userId: "u", tenant: null, tier: "default", roles: [], scopes: [], keyId: null };
+  const log = { requestId: "r", method: "GET", route: "/" };
+  const call = { request, env, principal, requestId: "r", arrivedAtMs: 1, address: null, log } as unknown as KnownCall;
+  const carried = structuredClone(carriedOf(call, null));
+  const there = await callOf(carried, env, () => undefined, new AbortController().signal);
+  expect(regionOf(there.request)).toEqual(["FRA", "DE", "EU"]);
+  expect(JSON.stringify(carried)).not.toContain("Frankfurt");
 });
