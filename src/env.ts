@@ -3,6 +3,7 @@
  * `misconfigured` with the field's name in the log, never a silent default.
  */
 import { z } from "zod";
+import type { BatchCall, Batches } from "./batches/batches.do.ts";
 import type { Fleet } from "./fleet/fleet.do.ts";
 import type { JobMessage } from "./jobs/enqueue.ts";
 import type { Account } from "./limits/account.do.ts";
@@ -22,8 +23,10 @@ export interface Env {
   readonly ACCOUNT: DurableObjectNamespace<Account>;
   readonly TENANT: DurableObjectNamespace<Tenant>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
+  readonly BATCHES: DurableObjectNamespace<Batches>;
   readonly USAGE: Queue<UsageMessage>;
   readonly JOBS: Queue<JobMessage>;
+  readonly BATCH_CALLS: Queue<BatchCall>;
   readonly HYPERDRIVE: Hyperdrive;
   readonly COMPLETIONS_RATE: RateLimit;
   readonly EMBEDDINGS_RATE: RateLimit;
@@ -48,12 +51,14 @@ const schema = z.object({
   ACCOUNT: binding("idFromName", "Durable Object"),
   TENANT: binding("idFromName", "Durable Object"),
   FLEET: binding("idFromName", "Durable Object"),
+  BATCHES: binding("idFromName", "Durable Object"),
   OUTBOX_RESEND_MS: z
     .string()
     .regex(/^[1-9]\d*$/, "must be a number of milliseconds")
     .optional(),
   USAGE: binding("sendBatch", "queue producer"),
   JOBS: binding("sendBatch", "queue producer"),
+  BATCH_CALLS: binding("sendBatch", "queue producer"),
   HYPERDRIVE: binding("", "Hyperdrive"),
   COMPLETIONS_RATE: binding("limit", "rate limit"),
   EMBEDDINGS_RATE: binding("limit", "rate limit"),

@@ -77,13 +77,16 @@ function localLease(call: KnownCall, draft: InferenceEvent, totalMs: number, sta
     () => true,
     () => false,
   );
+  const settle = async (event: InferenceEvent): Promise<void> => {
+    await call.env.USAGE.send(marked(event));
+  };
   return {
     standings,
     confirmed,
     hold: () => undefined,
-    settle: async (event) => {
-      await call.env.USAGE.send(marked(event));
-    },
+    settle,
+    // The queue has the draft already.
+    release: settle,
   };
 }
 

@@ -32,6 +32,7 @@ function stub(answers: Partial<AccountStub> = {}): AccountStub {
     confirm: () => Promise.resolve(true),
     renew: () => Promise.resolve(true),
     settle: () => Promise.resolve(),
+    release: () => Promise.resolve(),
     ...answers,
   };
 }
