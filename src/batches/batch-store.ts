@@ -17,8 +17,6 @@ export type Order = {
   readonly metadata: Readonly<Record<string, string>> | null;
   /** Who asks, as of the order. */
   readonly principal: Principal;
-  /** How many of its lines may be run at once. */
-  readonly parallel: number;
 };
 export type Ordered = { readonly order: Order; readonly batch: Batch };
 

@@ -51,6 +51,8 @@ export type Batch = {
   readonly total: number;
   readonly completed: number;
   readonly failed: number;
+  /** How many lines may be run at once. */
+  readonly parallel: number;
   /** By the line's number. */
   readonly running: Readonly<Record<string, Run>>;
   /** Models that had no room, and "" for the account's own limits. */
@@ -80,10 +82,19 @@ export type Outcome =
   /** Its caller may not ask any more: nothing else is run. */
   | { readonly kind: "stopped" };
 
-export function newBatch(nowMs: number): Batch {
-  const status = "validating";
-  const counts = { total: 0, completed: 0, failed: 0 };
-  return { status, sinceMs: { validating: nowMs }, ...counts, running: {}, pauses: {}, callAtMs: nowMs, errors: [] };
+export function newBatch(parallel: number, nowMs: number): Batch {
+  return {
+    status: "validating",
+    sinceMs: { validating: nowMs },
+    total: 0,
+    completed: 0,
+    failed: 0,
+    parallel,
+    running: {},
+    pauses: {},
+    callAtMs: nowMs,
+    errors: [],
+  };
 }
 
 export function isOver({ status }: Batch): boolean {
@@ -102,14 +113,9 @@ export function waitingOf({ total, completed, failed, running }: Batch): number 
   return total - completed - failed - Object.keys(running).length;
 }
 
-/**
- * Which lines may be handed out now: those of all models but these; null for none at all.
- *
- * @param parallel how many may be run at once
- */
-export function pausedModels(batch: Batch, parallel: number, nowMs: number): readonly string[] | null {
-  if (batch.status !== "in_progress" || nowMs >= expiresAtMs(batch) || waitingOf(batch) === 0) return null;
-  if (Object.keys(batch.running).length >= parallel) return null;
+/** Which lines may be handed out now: those of all models but these; null for none at all. */
+export function pausedModels(batch: Batch, nowMs: number): readonly string[] | null {
+  if (!hasWork(batch) || nowMs >= expiresAtMs(batch)) return null;
   const paused = Object.keys(batch.pauses).filter((model) => (batch.pauses[model]?.untilMs ?? 0) > nowMs);
   return paused.includes(EVERY_MODEL) ? null : paused;
 }
@@ -124,8 +130,7 @@ export function started(batch: Batch, line: number, run: Omit<Run, "heardAtMs">,
 export function renewed(batch: Batch, line: number, requestId: string, nowMs: number): Batch | null {
   const run = batch.running[line];
   if (isOver(batch) || run?.requestId !== requestId) return null;
-  const running = { ...batch.running, [line]: { ...run, heardAtMs: nowMs } };
-  return { ...batch, running, callAtMs: nowMs + LOST_AFTER_MS };
+  return { ...batch, running: { ...batch.running, [line]: { ...run, heardAtMs: nowMs } } };
 }
 
 /**
@@ -182,7 +187,7 @@ export function rested(batch: Batch, hasMore: boolean, nowMs: number): Batch {
 
 /** Whether somebody is to be called now. */
 export function callsNow(batch: Batch, nowMs: number): boolean {
-  return batch.status === "in_progress" && waitingOf(batch) > 0 && nowMs >= batch.callAtMs;
+  return hasWork(batch) && nowMs >= batch.callAtMs;
 }
 
 /** Somebody has been called. */
@@ -214,8 +219,7 @@ export function wakeAtMs(batch: Batch): number | null {
   if (isOver(batch)) return null;
   if (batch.status === "validating" || endingOf(batch, 0) !== null) return 0;
   const silentAtMs = Object.values(batch.running).map(({ heardAtMs }) => heardAtMs + HOLDER_SILENT_MS);
-  const callAtMs = batch.status === "in_progress" && waitingOf(batch) > 0 ? [batch.callAtMs] : [];
-  return Math.min(expiresAtMs(batch), ...silentAtMs, ...callAtMs);
+  return Math.min(expiresAtMs(batch), ...silentAtMs, ...(hasWork(batch) ? [batch.callAtMs] : []));
 }
 
 export function expiresAtMs({ sinceMs }: Batch): number {
@@ -235,6 +239,11 @@ function ended(
   const isLast = counted.completed + counted.failed === counted.total;
   const after = isLast && batch.status === "in_progress" ? entered(counted, "finalizing", nowMs) : counted;
   return { batch: after, line: { tries, how } };
+}
+
+/** One line more could be run, but for pauses. */
+function hasWork(batch: Batch): boolean {
+  return batch.status === "in_progress" && waitingOf(batch) > 0 && Object.keys(batch.running).length < batch.parallel;
 }
 
 function entered(batch: Batch, status: Status, nowMs: number): Batch {

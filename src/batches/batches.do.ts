@@ -91,10 +91,11 @@ export class Batches extends DurableObject<Env> {
     return "removed";
   }
 
-  async addBatch(order: Order): Promise<Ordered | "no_file" | "full"> {
+  /** @param parallel how many of its lines may be run at once */
+  async addBatch(order: Order, parallel: number): Promise<Ordered | "no_file" | "full"> {
     if (this.#files.get(order.inputFileId)?.purpose !== "batch") return "no_file";
     if (this.#batches.open().length >= MOST_OPEN || this.#files.isFull(0)) return "full";
-    const batch = newBatch(Date.now());
+    const batch = newBatch(parallel, Date.now());
     this.#files.expire(order.inputFileId, null);
     for (const [id, name] of [
       [order.outputFileId, "output"],
@@ -133,7 +134,7 @@ export class Batches extends DurableObject<Env> {
     if (known === null) return null;
     const { order, batch } = known;
     const startedAtMs = Date.now();
-    const paused = pausedModels(batch, order.parallel, startedAtMs);
+    const paused = pausedModels(batch, startedAtMs);
     if (paused === null) return null;
     for (const { line, model } of this.#batches.waiting(id)) {
       if (batch.running[line] !== undefined || paused.includes(model)) continue;
@@ -189,10 +190,10 @@ export class Batches extends DurableObject<Env> {
     const { id } = order;
     const batchNow = (): Batch | undefined => this.#batches.get(id)?.batch;
     if (batchNow()?.status === "validating") this.#validate(order, nowMs);
-    for (const { line, run } of silent(batchNow() ?? newBatch(nowMs), nowMs))
-      this.#take(id, line, run.requestId, HOLDER_DIED, nowMs);
-    const batch = batchNow();
-    if (batch === undefined) return;
+    const before = batchNow();
+    if (before === undefined) return;
+    for (const { line, run } of silent(before, nowMs)) this.#take(id, line, run.requestId, HOLDER_DIED, nowMs);
+    const batch = batchNow() ?? before;
     const how = endingOf(batch, nowMs);
     if (how !== null) this.#end(order, batch, how, nowMs);
     else if (callsNow(batch, nowMs)) {

@@ -42,10 +42,19 @@ export type Ports = {
  */
 export async function runSlice(ports: Ports, lanes: number): Promise<void> {
   const untilMs = ports.now() + SLICE_MS;
-  const ended = await Promise.allSettled(Array.from({ length: lanes }, () => runLane(ports, untilMs)));
+  let hasRested = false;
+  const rest = async (hasMore: boolean): Promise<void> => {
+    if (hasRested) return;
+    hasRested = true;
+    await ports.rest(hasMore);
+  };
+  const lane = async (): Promise<void> => {
+    // Somebody else goes on at once: a slow line in another lane holds up nobody.
+    if ((await runLane(ports, untilMs)) === "time") await rest(true);
+  };
+  const ended = await Promise.allSettled(Array.from({ length: lanes }, lane));
   for (const end of ended) if (end.status === "rejected") note("batches.lane", end.reason);
-  const hasMore = ended.some((end) => end.status === "fulfilled" && end.value === "time");
-  await ports.rest(hasMore).catch((cause: unknown) => note("batches.rest", cause));
+  await rest(false).catch((cause: unknown) => note("batches.rest", cause));
 }
 
 /** One line after the other. @returns why it stopped */

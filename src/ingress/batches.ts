@@ -51,9 +51,8 @@ export async function createBatch(call: KnownCall): Promise<Response> {
     endpoint,
     metadata: pairs,
     principal,
-    parallel,
   };
-  const made = await askShelf(call, async (shelf) => shelf.addBatch(order));
+  const made = await askShelf(call, async (shelf) => shelf.addBatch(order, parallel));
   if (made === "no_file") throw new Problem("file_not_found", { param: "input_file_id" });
   if (made === "full") throw new Problem("storage_full", { message: "You have too many batches or files." });
   return Response.json(batchObject(made));
