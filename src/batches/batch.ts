@@ -162,9 +162,11 @@ export function reported(
   if (tries >= MAX_TRIES) return ended(batch, line, { tries, how: null }, "failed", nowMs);
   const whose = outcome.kind === "refused" && outcome.by === "account" ? EVERY_MODEL : run.model;
   const retryAfterMs = outcome.kind === "refused" ? outcome.retryAfterMs : 0;
-  const times = (batch.pauses[whose]?.times ?? 0) + 1;
+  // Lines that were refused at once were refused once.
+  const last = batch.pauses[whose] ?? { untilMs: 0, times: 0 };
+  const times = last.untilMs > nowMs ? last.times : last.times + 1;
   const doubledMs = PAUSE_MS.first * 2 ** Math.min(times - 1, 10);
-  const untilMs = nowMs + Math.min(PAUSE_MS.longest, Math.max(retryAfterMs, doubledMs));
+  const untilMs = Math.max(last.untilMs, nowMs + Math.min(PAUSE_MS.longest, Math.max(retryAfterMs, doubledMs)));
   const pauses = { ...batch.pauses, [whose]: { untilMs, times } };
   return { batch: { ...batch, running: without(batch.running, line), pauses }, line: { tries, how: null } };
 }

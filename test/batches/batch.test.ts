@@ -194,11 +194,15 @@ describe("who may be run", () => {
   });
 
   test("the pause doubles with each refusal, up to a minute, and an answer ends it", () => {
-    let batch = begun(2);
+    let batch = begun(3);
+    let nowMs = NOW_MS;
     const pauses: number[] = [];
     for (let nth = 0; nth < 8; nth++) {
-      ({ batch } = told(running(batch, 1), 1, busy("model")));
-      pauses.push((batch.pauses.m?.untilMs ?? 0) - NOW_MS);
+      // Two lines at once: one refusal.
+      for (const line of [1, 3]) ({ batch } = told(running(batch, line), line, busy("model"), FRESH, nowMs));
+      const untilMs = batch.pauses.m?.untilMs ?? 0;
+      pauses.push(untilMs - nowMs);
+      nowMs = untilMs;
     }
     expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
     expect(told(running(batch, 2), 2, { kind: "completed" }).batch.pauses).toEqual({});

@@ -225,6 +225,18 @@ describe("settling", () => {
     expect(settled).toHaveLength(2);
   });
 
+  test("is not needed by who undoes its admission, which a fresh stub is told", async () => {
+    const released: string[] = [];
+    let stubs = 0;
+    const lease = await leaseBy(() => {
+      const by = stubs++;
+      return stub({ release: async (id) => void released.push(`${by} ${id}`) });
+    });
+    lease.hold(() => ({}));
+    await lease.release(eventWith());
+    expect(released).toEqual([`1 ${REQUEST.ifAbandoned.id}`]);
+  });
+
   test("does not ask an object twice that has too much to do", async () => {
     const { lease, settled } = await settling(9, Object.assign(new Error("too much"), { overloaded: true }));
     await expect(lease.settle(eventWith())).rejects.toThrow("too much");
