@@ -25,7 +25,7 @@ let hosts: Record<string, StandIn>;
 beforeAll(async () => {
   for (const level of ["log", "error"] as const) vi.spyOn(console, level).mockReturnValue();
   ({ gateway, hosts } = await withHosts(HOSTS, MODELS, {
-    tiers: { ...CATALOG.tiers, one: { ...WIDE, concurrency: 1 } },
+    tiers: { ...CATALOG.tiers, one: { ...WIDE, concurrency: 1 }, four: { ...WIDE, rpm: 4 } },
   }));
 });
 beforeEach(() => {
@@ -270,6 +270,23 @@ describe("what is left over", () => {
     go();
     await until(by, made.id, "completed");
     expect(host("pair").most).toBe(2);
+  });
+
+  test("is half of what the caller may ask in a minute: the caller itself goes on", async () => {
+    const by = await user("four");
+    Object.assign(host("gpu"), { asked: [] });
+    const made = await order(
+      by,
+      Array.from({ length: 4 }, (_, at) => line(`half${at}`)),
+    );
+    await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.pauses).toHaveProperty([""]), {
+      timeout: 5_000,
+    });
+    expect(linesAsked("gpu").filter((text) => text.startsWith("half"))).toHaveLength(2);
+    for (const content of ["call1", "call2"])
+      await by.client.chat.completions.create({ model: "big", messages: [{ role: "user", content }] });
+    await by.client.batches.cancel(made.id);
+    expect((await until(by, made.id, "cancelled")).request_counts).toEqual({ total: 4, completed: 2, failed: 2 });
   });
 
   test("of the account's own limits: a line waits for its caller's call to end", async () => {
