@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vit
 import { issueApiKey } from "#src/auth/api-key.ts";
 import { type Batch, HOLDER_SILENT_MS, WINDOW_MS } from "#src/batches/batch.ts";
 import { KEPT_MS } from "#src/batches/batches.do.ts";
+import { LARGEST_RESULT } from "#src/batches/result-line.ts";
 import { inSession } from "#src/postgres/session.ts";
 import { answering, CATALOG, type Gateway, type Host } from "#test/support/gateway.ts";
 import { hostOf, modelOn, type StandIn, withHosts } from "#test/support/stand-ins.ts";
@@ -124,6 +125,12 @@ async function past(by: User, id: string, change: (batch: Batch) => Batch): Prom
   await shelfOf(by).rest(id, true);
   await runDurableObjectAlarm(shelfOf(by));
 }
+
+/** From now on nobody is called, until the object loses its memory. */
+const loseMessages = (by: User) =>
+  runInDurableObject(shelfOf(by), (instance) => {
+    Reflect.set(instance, "env", { ...env, BATCH_CALLS: { send: () => Promise.resolve() } });
+  });
 
 /** What was refused, as clients look at it. */
 const refused = async (asking: Promise<unknown>): Promise<unknown> =>
@@ -333,10 +340,7 @@ describe("each line is run once", () => {
     const by = await user();
     Object.assign(host("gpu"), { asked: [] });
     const shelf = shelfOf(by);
-    await runInDurableObject(shelf, (instance) => {
-      const lossy = { ...env, BATCH_CALLS: { send: () => Promise.resolve() } };
-      Reflect.set(instance, "env", lossy);
-    });
+    await loseMessages(by);
     const made = await order(by, [line("dead1"), line("dead2")]);
     await until(by, made.id, "in_progress");
     // A holder that dies with its line, and an object that loses its memory.
@@ -358,6 +362,24 @@ describe("each line is run once", () => {
     await shelf.report(made.id, 1, held?.requestId ?? "", late);
     expect((await by.client.batches.retrieve(made.id)).request_counts).toEqual(batch.request_counts);
     await ledger(made.id, 2);
+  });
+
+  test("and an answer that is too large to be kept is an error", async () => {
+    const by = await user();
+    await loseMessages(by);
+    const made = await order(by, [line("large"), line("small")]);
+    await until(by, made.id, "in_progress");
+    for (const body of [JSON.stringify("x".repeat(LARGEST_RESULT)), JSON.stringify("x".repeat(2_500_000))]) {
+      const held = await shelfOf(by).claim(made.id);
+      const answered = { outcome: { kind: "completed" as const }, status: 200, body };
+      await shelfOf(by).report(made.id, held?.line ?? 0, held?.requestId ?? "", answered);
+    }
+    const batch = await until(by, made.id, "completed");
+    expect(batch.request_counts).toEqual({ total: 2, completed: 1, failed: 1 });
+    expect(await results(by, batch.error_file_id)).toMatchObject([
+      { custom_id: "large", error: { code: "result_too_large" } },
+    ]);
+    expect((await results(by, batch.output_file_id))[0]?.response?.body).toHaveLength(2_500_000);
   });
 
   test("unless a host fails, which is tried three times", async () => {

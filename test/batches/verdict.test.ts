@@ -24,9 +24,9 @@ test.each<{ code: ProblemCode; facts?: ProblemFacts; is: object }>([
   { code: "no_healthy_host", facts: LATER, is: waits("model") },
   { code: "model_disabled", facts: NEVER, is: { kind: "failed" } },
   { code: "upstream_error", is: { kind: "faltered" } },
-  { code: "upstream_timeout", is: { kind: "faltered" } },
+  { code: "first_token_timeout", is: { kind: "faltered" } },
   // Hosts have worked for it, and would again.
-  { code: "upstream_timeout", facts: NEVER, is: { kind: "failed" } },
+  { code: "total_timeout", facts: NEVER, is: { kind: "failed" } },
   { code: "internal_error", is: { kind: "faltered" } },
 ])("$code $facts", ({ code, facts, is }) => {
   expect(verdictOn(new Problem(code, facts))).toEqual(is);
