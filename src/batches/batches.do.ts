@@ -143,6 +143,8 @@ export class Batches extends DurableObject<Env> {
     const dueMs = this.#shelf.nextDueMs();
     if (dueMs === null) return;
     const atMs = Math.max(Date.now(), notBeforeMs, dueMs);
-    if ((await this.ctx.storage.getAlarm()) !== atMs) await this.ctx.storage.setAlarm(atMs);
+    const setMs = await this.ctx.storage.getAlarm();
+    // One that comes too early looks again: it costs less than to put it off with every line.
+    if (setMs === null || atMs < setMs) await this.ctx.storage.setAlarm(atMs);
   }
 }
