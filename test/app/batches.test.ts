@@ -2,7 +2,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import OpenAI, { APIError, toFile } from "openai";
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { issueApiKey } from "#src/auth/api-key.ts";
 import { type Batch, HOLDER_SILENT_MS, WINDOW_MS } from "#src/batches/batch.ts";
 import { LARGEST_RESULT } from "#src/batches/result-line.ts";
@@ -35,7 +35,9 @@ beforeEach(() => {
 afterAll(() => {
   vi.restoreAllMocks();
 });
-vi.setConfig({ testTimeout: 30_000 });
+vi.setConfig({ testTimeout: 40_000 });
+/** Machines have other work too. */
+const SOON = { timeout: 15_000, interval: 20 };
 
 function host(id: string): StandIn {
   const standIn = hosts[id];
@@ -83,7 +85,7 @@ const until = ({ client }: User, id: string, ...statuses: string[]) =>
       expect(statuses).toContain(batch.status);
       return batch;
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 25_000, interval: 50 },
   );
 
 type Result = {
@@ -104,15 +106,12 @@ async function results({ client }: User, id: string | undefined): Promise<Result
 type Row = Record<string, unknown>;
 /** What the ledger has of a batch, once there are so many rows. */
 const ledger = (batch: string, count: number) =>
-  vi.waitFor(
-    async () => {
-      const text = "SELECT id, route, outcome, user_id FROM inference_logs WHERE workflow_id = $1";
-      const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query<Row>(text, [batch]));
-      expect(rows).toHaveLength(count);
-      return rows;
-    },
-    { timeout: 10_000, interval: 100 },
-  );
+  vi.waitFor(async () => {
+    const text = "SELECT id, route, outcome, user_id FROM inference_logs WHERE workflow_id = $1";
+    const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query<Row>(text, [batch]));
+    expect(rows).toHaveLength(count);
+    return rows;
+  }, SOON);
 
 const shelfOf = ({ account }: User) => env.BATCHES.getByName(account);
 
@@ -143,9 +142,16 @@ const refused = async (asking: Promise<unknown>): Promise<unknown> =>
 const linesAsked = (id: string): string[] =>
   host(id).asked.map(({ messages }) => (messages as { content: string }[])[0]?.content ?? "");
 
+/** What is held back now: a test that failed must not hold up the others. */
+const holds: { held: boolean }[] = [];
+afterEach(() => {
+  for (const state of holds.splice(0)) state.held = false;
+});
+
 /** A host that holds back what the test names. */
 function holding(isHeld: (text: string) => boolean): { host: Host; go: () => void } {
   const state = { held: true };
+  holds.push(state);
   const held: Host = async (body) => {
     const [message] = body.messages as { content: string }[];
     // Looked at, and not waited for: a promise of one request may not be resolved by another.
@@ -230,16 +236,13 @@ describe("what is left over", () => {
     const calls = ["call1", "call2"].map((content) =>
       by.client.chat.completions.create({ model: "narrow", messages: [{ role: "user", content }] }),
     );
-    await vi.waitFor(() => expect(host("pair").inFlight).toBe(2));
+    await vi.waitFor(() => expect(host("pair").inFlight).toBe(2), SOON);
     const made = await order(by, [line("x1", { model: "narrow" }), line("x2", { model: "narrow" })]);
     // Tried, and tried again after a second.
-    await vi.waitFor(
-      async () => {
-        const known = await shelfOf(by).batch(made.id);
-        expect(known?.batch.pauses.narrow?.times).toBeGreaterThanOrEqual(2);
-      },
-      { timeout: 10_000, interval: 100 },
-    );
+    await vi.waitFor(async () => {
+      const known = await shelfOf(by).batch(made.id);
+      expect(known?.batch.pauses.narrow?.times).toBeGreaterThanOrEqual(2);
+    }, SOON);
     expect(linesAsked("pair").sort()).toEqual(["call1", "call2"]);
     // A third caller stands in line, and has the next slot before any line.
     const third = by.client.chat.completions.create({
@@ -265,7 +268,7 @@ describe("what is left over", () => {
       by,
       Array.from({ length: 6 }, (_, at) => line(`y${at}`, { model: "narrow" })),
     );
-    await vi.waitFor(() => expect(host("pair").inFlight).toBe(1));
+    await vi.waitFor(() => expect(host("pair").inFlight).toBe(1), SOON);
     for (let nth = 0; nth < 3; nth++) {
       const call = { model: "narrow", messages: [{ role: "user" as const, content: `call${nth}` }] };
       const { response } = await by.client.chat.completions
@@ -286,9 +289,7 @@ describe("what is left over", () => {
       by,
       Array.from({ length: 4 }, (_, at) => line(`half${at}`)),
     );
-    await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.pauses).toHaveProperty([""]), {
-      timeout: 5_000,
-    });
+    await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.pauses).toHaveProperty([""]), SOON);
     expect(linesAsked("gpu").filter((text) => text.startsWith("half"))).toHaveLength(2);
     for (const content of ["call1", "call2"])
       await by.client.chat.completions.create({ model: "big", messages: [{ role: "user", content }] });
@@ -301,11 +302,9 @@ describe("what is left over", () => {
     const { host: busy, go } = holding((text) => text === "call");
     host("gpu").answer = busy;
     const call = by.client.chat.completions.create({ model: "big", messages: [{ role: "user", content: "call" }] });
-    await vi.waitFor(() => expect(host("gpu").inFlight).toBe(1));
+    await vi.waitFor(() => expect(host("gpu").inFlight).toBe(1), SOON);
     const made = await order(by, [line("z1"), line("z2")]);
-    await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.pauses).toHaveProperty([""]), {
-      timeout: 5_000,
-    });
+    await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.pauses).toHaveProperty([""]), SOON);
     go();
     await call;
     const batch = await until(by, made.id, "completed");
@@ -324,7 +323,7 @@ describe("each line is run once", () => {
       by,
       ids.map((id) => line(id)),
     );
-    await vi.waitFor(() => expect(host("gpu").inFlight).toBe(8));
+    await vi.waitFor(() => expect(host("gpu").inFlight).toBe(8), SOON);
     const message = { v: 1, account: shelfOf(by).id.toString(), batch: made.id } as const;
     await env.BATCH_CALLS.sendBatch([message, message, message].map((body) => ({ body })));
     await scheduler.wait(100);
@@ -422,7 +421,7 @@ describe("before all is done", () => {
     await vi.waitFor(async () => {
       expect((await by.client.batches.retrieve(made.id)).request_counts?.completed).toBe(2);
       expect(host("gpu").inFlight).toBe(8);
-    });
+    }, SOON);
     return { id: made.id, input: made.input_file_id, go };
   }
   const codesOf = (found: readonly Result[]) => found.map(({ error }) => error?.code ?? null);
@@ -468,12 +467,10 @@ describe("before all is done", () => {
     const { host: slow, go } = holding(() => true);
     host("gpu").answer = slow;
     const made = await order(by, [line("k1"), line("k2"), line("k3")]);
-    await vi.waitFor(() => expect(host("gpu").inFlight).toBe(1));
+    await vi.waitFor(() => expect(host("gpu").inFlight).toBe(1), SOON);
     await env.ACCOUNT.getByName(by.account).retireKey(keyId, Date.now());
     go();
-    await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.status).toBe("cancelled"), {
-      timeout: 10_000,
-    });
+    await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.status).toBe("cancelled"), SOON);
     const known = await shelfOf(by).batch(made.id);
     expect(known?.batch).toMatchObject({ completed: 1, failed: 2, errors: [{ code: "invalid_api_key" }] });
   });
