@@ -11,11 +11,13 @@ import { purgeKeys } from "./admin/issuer-keys.ts";
 import { listJobs, runJob } from "./admin/jobs.ts";
 import { everybodysUsage } from "./admin/usage.ts";
 import type { Env } from "./env.ts";
+import { cancelBatch, createBatch, getBatch, listBatches } from "./ingress/batches.ts";
 import type { Call } from "./ingress/call.ts";
 import { openChatSocket } from "./ingress/chat-socket.ts";
 import { comesBack, streamChat } from "./ingress/chat-stream.ts";
 import { conduct, type RouteEntry } from "./ingress/conduct.ts";
 import { giveFeedback } from "./ingress/feedback.ts";
+import { createFile, deleteFile, fileContent, getFile, listFiles } from "./ingress/files.ts";
 import { readForm } from "./ingress/form.ts";
 import { generate } from "./ingress/generate.ts";
 import { health } from "./ingress/health.ts";
@@ -109,6 +111,15 @@ export const ROUTES: readonly RouteEntry[] = [
   { method: "GET", path: "/v1/models", need: "models", answer: listModels },
   // A model's name may hold slashes.
   { method: "GET", path: "/v1/models/:parameter{.+}", need: "models", answer: getModel },
+  { method: "POST", path: "/v1/files", need: "own", answer: createFile },
+  { method: "GET", path: "/v1/files", need: "own", answer: listFiles },
+  { method: "GET", path: "/v1/files/:parameter", need: "own", answer: getFile },
+  { method: "DELETE", path: "/v1/files/:parameter", need: "own", answer: deleteFile },
+  { method: "GET", path: "/v1/files/:parameter/content", need: "own", answer: fileContent },
+  { method: "POST", path: "/v1/batches", need: "own", answer: createBatch },
+  { method: "GET", path: "/v1/batches", need: "own", answer: listBatches },
+  { method: "GET", path: "/v1/batches/:parameter", need: "own", answer: getBatch },
+  { method: "POST", path: "/v1/batches/:parameter/cancel", need: "own", answer: cancelBatch },
   { method: "GET", path: "/v1/limits", need: "own", answer: limitsPage },
   { method: "GET", path: "/v1/usage", need: "own", answer: ownUsage },
   { method: "POST", path: "/v1/feedback", need: "own", answer: giveFeedback },

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Ticket } from "./auth/ticket.do.ts";
+import type { BatchCall, Batches } from "./batches/batches.do.ts";
 import type { Fleet } from "./fleet/fleet.do.ts";
 import type { ChatSocket } from "./ingress/chat-socket.do.ts";
 import type { Resumable } from "./ingress/resumable/resumable.do.ts";
@@ -30,8 +31,10 @@ export interface Env {
   readonly CHAT_SOCKET: DurableObjectNamespace<ChatSocket>;
   readonly TICKET: DurableObjectNamespace<Ticket>;
   readonly RESUMABLE: DurableObjectNamespace<Resumable>;
+  readonly BATCHES: DurableObjectNamespace<Batches>;
   readonly USAGE: Queue<UsageMessage>;
   readonly JOBS: Queue<JobMessage>;
+  readonly BATCH_CALLS: Queue<BatchCall>;
   readonly HYPERDRIVE: Hyperdrive;
   readonly COMPLETIONS_RATE: RateLimit;
   readonly EMBEDDINGS_RATE: RateLimit;
@@ -61,6 +64,7 @@ const schema = z.object({
   ACCOUNT: binding("idFromName", "Durable Object"),
   TENANT: binding("idFromName", "Durable Object"),
   FLEET: binding("idFromName", "Durable Object"),
+  BATCHES: binding("idFromName", "Durable Object"),
   CHAT_SOCKET: binding("idFromName", "Durable Object"),
   TICKET: binding("idFromName", "Durable Object"),
   RESUMABLE: binding("idFromName", "Durable Object"),
@@ -68,6 +72,7 @@ const schema = z.object({
   RESUME_GRACE_MS: milliseconds,
   USAGE: binding("sendBatch", "queue producer"),
   JOBS: binding("sendBatch", "queue producer"),
+  BATCH_CALLS: binding("sendBatch", "queue producer"),
   HYPERDRIVE: binding("", "Hyperdrive"),
   COMPLETIONS_RATE: binding("limit", "rate limit"),
   EMBEDDINGS_RATE: binding("limit", "rate limit"),

@@ -54,6 +54,8 @@ const PROBLEMS = {
     type: "invalid_request_error",
     message: "There is no stream of yours of this id, or no more: a stream is kept for ten minutes after its end.",
   },
+  file_not_found: { status: 404, type: "invalid_request_error", message: "There is no file of yours of this id." },
+  batch_not_found: { status: 404, type: "invalid_request_error", message: "There is no batch of yours of this id." },
   key_not_found: { status: 404, type: "invalid_request_error", message: "There is no API key of this id." },
   host_not_found: { status: 404, type: "invalid_request_error", message: "There is no host of this id." },
   job_not_found: { status: 404, type: "invalid_request_error", message: "There is no job of this name." },
@@ -62,6 +64,17 @@ const PROBLEMS = {
     status: 409,
     type: "invalid_request_error",
     message: "The API key was revoked or rotated, or has expired.",
+  },
+  file_in_use: {
+    status: 409,
+    type: "invalid_request_error",
+    message: "A batch needs this file. Cancel the batch first.",
+  },
+  batch_over: { status: 409, type: "invalid_request_error", message: "This batch is over." },
+  storage_full: {
+    status: 409,
+    type: "invalid_request_error",
+    message: "You keep as many files as you may. Delete some first.",
   },
   job_running: { status: 409, type: "invalid_request_error", message: "A job is running, and they run one at a time." },
   generation_running: {

@@ -68,6 +68,11 @@ export type Wish = Pick<
   readonly order: readonly Weighed[];
   /** Aborted when the caller has left. */
   readonly left: AbortSignal;
+  /**
+   * Nobody waits for it: like a copy it takes what is left over or is refused, and it leaves some slots free on top, so
+   * that whoever comes next finds one. Never decided by the isolate alone.
+   */
+  readonly isBackground?: boolean;
 };
 
 export type Counter = {
@@ -84,10 +89,23 @@ export type Counter = {
   readonly now: () => number;
 };
 
+/** One slot of so many is left to those who wait for their answers. */
+const LEFT_FREE_PART = 4;
+
+/**
+ * How many of a host's slots may be in use after work has begun that nobody waits for: a quarter stays free, one slot at
+ * least. Of a single slot nothing can be left.
+ */
+export function leftOver(capacity: number): number {
+  return Math.max(1, capacity - Math.ceil(capacity / LEFT_FREE_PART));
+}
+
 /** One ticket for one of these hosts. Never rejects. */
 export async function takeTicket(counter: Counter, wish: Wish): Promise<Turn> {
-  const plain = spareTicket(counter, wish, wish.order.slice(0, 1), "first choice, plainly free");
-  if (plain !== null) return { kind: "ticket", ticket: plain };
+  if (wish.isBackground !== true) {
+    const plain = spareTicket(counter, wish, wish.order.slice(0, 1), "first choice, plainly free");
+    if (plain !== null) return { kind: "ticket", ticket: plain };
+  }
   const { now } = counter;
   if (now() < counter.lost.untilMs) return locally(counter, wish);
   const forgets = (): void => counter.defer(forget(counter, wish.id));
@@ -108,9 +126,12 @@ export async function takeTicket(counter: Counter, wish: Wish): Promise<Turn> {
 
 async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
   const { book, connect, now } = counter;
-  const { order, left, ...rest } = wish;
-  const pairs = order.map(({ host, served }) => ({ host: host.id, servedAs: served.as, capacity: capacityOf(host) }));
-  const request = { ...rest, pairs, isolate: book.isolate };
+  const { order, left, isBackground = false, ...rest } = wish;
+  const pairs = order.map(({ host, served }) => {
+    const capacity = isBackground ? leftOver(capacityOf(host)) : capacityOf(host);
+    return { host: host.id, servedAs: served.as, capacity };
+  });
+  const request = { ...rest, ...(isBackground ? { isCopy: true } : {}), pairs, isolate: book.isolate };
   const sinceMs = now();
   for (let polls = 0; ; polls++) {
     const waitedMs = now() - sinceMs;
@@ -134,7 +155,7 @@ async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
       };
     }
     // What keeps this request waiting may have been given to its own isolate meanwhile.
-    const plain = spareTicket(counter, wish, order, "plainly free by now");
+    const plain = isBackground ? null : spareTicket(counter, wish, order, "plainly free by now");
     if (answer.kind === "refused" && plain === null) return answer;
     if (plain === null && waitedMs < wish.maxWaitMs) continue;
     counter.defer(forget(counter, wish.id));
@@ -163,7 +184,8 @@ function spareTicket(counter: Counter, wish: Wish, choices: readonly Weighed[], 
 /** By the isolate's own count: never more than a host has slots for, as far as this isolate can see. */
 function locally(counter: Counter, wish: Wish): Turn {
   const { book } = counter;
-  const choice = wish.order.find(({ host }) => book.inFlight(host.id) < capacityOf(host));
+  const order = wish.isBackground === true ? [] : wish.order;
+  const choice = order.find(({ host }) => book.inFlight(host.id) < capacityOf(host));
   if (choice === undefined) return { kind: "refused", because: "full", retryAfterMs: UNFORETOLD_RETRY_AFTER_MS };
   book.hold(wish.id, choice.host.id, choice.served.as, false, counter.now());
   record(counter, wish, choice.host.id, "the Fleet object cannot be reached");

@@ -5,7 +5,7 @@
 import { refusal } from "#src/auth/authenticate.ts";
 import type { Tier } from "#src/catalog/tier.ts";
 import { type Admission, type Denial, type Lease, requestLease } from "#src/limits/admission.ts";
-import { allowanceOf, tenantCapsOf } from "#src/limits/allowance.ts";
+import { allowanceOf, halfOf, tenantCapsOf } from "#src/limits/allowance.ts";
 import { rateLimitHeaders } from "#src/limits/headers.ts";
 import { takeLocally } from "#src/limits/local-allowance.ts";
 import type { Cost } from "#src/limits/windows.ts";
@@ -21,8 +21,9 @@ const LOCAL_LEASE_MARGIN_MS = 30_000;
 /** Asks the caller's account for a lease; what comes of it is for `leaseOf`. Never rejects. */
 export function admission(call: KnownCall, tier: Tier, draft: InferenceEvent, cost: Cost): Promise<Admission> {
   const { accountId, keyId, tenant } = call.principal;
+  const allowance = allowanceOf(call.catalog, { tier, keyId }, draft.model);
   return requestLease(() => call.env.ACCOUNT.getByName(accountId), {
-    ...allowanceOf(call.catalog, { tier, keyId }, draft.model),
+    ...(call.isBackground === true ? halfOf(allowance, cost) : allowance),
     cost,
     keyId,
     tenant: tenantCapsOf(call.catalog, tenant),
@@ -77,13 +78,16 @@ function localLease(call: KnownCall, draft: InferenceEvent, totalMs: number, sta
     () => true,
     () => false,
   );
+  const settle = async (event: InferenceEvent): Promise<void> => {
+    await call.env.USAGE.send(marked(event));
+  };
   return {
     standings,
     confirmed,
     hold: () => undefined,
-    settle: async (event) => {
-      await call.env.USAGE.send(marked(event));
-    },
+    settle,
+    // The queue has the draft already.
+    release: settle,
   };
 }
 

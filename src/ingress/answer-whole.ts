@@ -91,7 +91,9 @@ async function askForWhole(
   const way = { exchange: askWhole, dialect: dialectFor(asking), tried };
   const ask = (signal: AbortSignal, isSecond: boolean) =>
     askHosts<WholeAnswer>(asking, { ...way, kind: isSecond ? "second" : "first", left: signal });
-  if (!model.hedge || draft.completionTokens > SHORT_TOKENS) return { result: await ask(left, false), isHedged: false };
+  // Nobody waits for what is done in the background.
+  const mayHedge = model.hedge && draft.completionTokens <= SHORT_TOKENS && call.isBackground !== true;
+  if (!mayHedge) return { result: await ask(left, false), isHedged: false };
   const hedging = call.isolate.hedges.of(model.id);
   const afterMs = hedging.asked();
   const asked =

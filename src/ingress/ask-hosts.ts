@@ -18,7 +18,7 @@ import { type KnownCall, plainHeader } from "./call.ts";
 import { hostsFor, type Seat } from "./choose-host.ts";
 import { contentOf, keepingText } from "./content.ts";
 import type { Question } from "./question.ts";
-import { settleBehind } from "./settle.ts";
+import { releaseBehind, settleBehind } from "./settle.ts";
 
 export type Asking = {
   readonly call: KnownCall;
@@ -116,11 +116,10 @@ export function dialectFor(asking: Asking): (seat: Seat) => Dialect {
 /** Settles a question that nobody answered, and says why. */
 export function unanswered(asking: Asking, result: Exclude<Attempt<Seat, unknown>, { kind: "answered" }>): Problem {
   const outcome = result.kind === "failed" ? (wasShed(result) ? "shed" : "upstream_error") : result.kind;
-  settleBehind(
-    asking.call,
-    asking.lease,
-    ended(asking, madeInVain(result), outcome, workedUnseen(result) ? NOTHING_YET : null, null, null),
-  );
+  const event = ended(asking, madeInVain(result), outcome, workedUnseen(result) ? NOTHING_YET : null, null, null);
+  // What is done in the background comes back until there is room: the ledger would be full of its tries.
+  const end = outcome === "shed" && asking.call.isBackground === true ? releaseBehind : settleBehind;
+  end(asking.call, asking.lease, event);
   if (result.kind === "client_left") return new Problem("upstream_error", { cause: "the caller left" });
   const { problem } = result;
   // Hosts have worked for it already, and would again: an SDK that comes back by itself would have it paid three times.

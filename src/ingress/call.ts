@@ -20,6 +20,8 @@ export type Call = {
   /** Runs work after the response (`waitUntil`). */
   readonly defer: (work: Promise<void>) => void;
   readonly log: LogLine;
+  /** Nobody waits for the answer: it takes a slot that is left over, or none. */
+  readonly isBackground?: boolean;
 };
 
 /** A call whose sender is known. */

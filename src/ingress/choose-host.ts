@@ -18,7 +18,7 @@ import type { Asking, Way } from "./ask-hosts.ts";
 import { keptAlive } from "./kept-alive.ts";
 import { tierOf } from "./limits.ts";
 import { mirrorOnce } from "./mirror-once.ts";
-import { patienceOf } from "./patience.ts";
+import { NO_PATIENCE, patienceOf } from "./patience.ts";
 import { regionOf } from "./region.ts";
 import { warmthOf } from "./warmth.ts";
 
@@ -47,7 +47,8 @@ export function hostsFor(asking: Asking, left: AbortSignal, kind: Way<unknown>["
   const { first, fallback } = candidatesOf(call.catalog, model, principal.accountId, onlyOnPrem);
   const region = regionOf(call.request);
   const key = warmthOf(call, question, model);
-  const { maxWaitMs, ...patience } = patienceOf(model, call.request.headers);
+  const isBackground = call.isBackground === true;
+  const { maxWaitMs, ...patience } = isBackground ? NO_PATIENCE : patienceOf(model, call.request.headers);
   const { share, priority } = tierOf(call);
   const weight = weightOf(draft.promptTokens, draft.completionTokens);
 
@@ -76,6 +77,7 @@ export function hostsFor(asking: Asking, left: AbortSignal, kind: Way<unknown>["
       waitedMs: nowMs - call.arrivedAtMs,
       maxWaitMs: kind === "second" ? 0 : Math.max(0, maxWaitMs - (asking.work.linedMs ?? 0)),
       ...patience,
+      isBackground,
       left,
     });
     note(asking, turn, Date.now() - nowMs);

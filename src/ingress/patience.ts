@@ -11,6 +11,9 @@ export type LinePatience = {
   readonly maxWaiting: number;
 };
 
+/** Of what is done in the background: it does not stand in a line at all. */
+export const NO_PATIENCE: LinePatience = { maxWaitMs: 0, mayCutWait: false, maxWaiting: 1 };
+
 /** The caller's own word: `Prefer: wait=10` (RFC 7240, 4.3), in seconds. */
 const WAIT = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?(?=$|[,;\s])/i;
 /** Official SDKs say in this header after how many seconds they give up. */

@@ -11,6 +11,14 @@ export function settleBehind(call: Call, lease: Lease, event: InferenceEvent): v
   call.defer(settle(call, lease, event));
 }
 
+/**
+ * Undoes an admission behind the response, as if the request had not been made: for work that is tried again by itself
+ * until there is room. Where that fails it is settled as it stands.
+ */
+export function releaseBehind(call: Call, lease: Lease, unserved: InferenceEvent): void {
+  call.defer(lease.release(unserved).catch(() => settle(call, lease, unserved)));
+}
+
 async function settle(call: Call, lease: Lease, event: InferenceEvent): Promise<void> {
   try {
     await lease.settle(event);

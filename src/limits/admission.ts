@@ -20,6 +20,7 @@ export type AccountStub = {
   confirm(id: string): Promise<boolean>;
   renew(id: string, progress: Progress): Promise<boolean>;
   settle(event: InferenceEvent): Promise<void>;
+  release(id: string): Promise<void>;
 };
 
 export type Lease = {
@@ -30,6 +31,13 @@ export type Lease = {
   hold(progress: () => Progress): void;
   /** Hands in the event that ends the lease. Tries twice; rejects when the object stays unreachable. */
   settle(event: InferenceEvent): Promise<void>;
+  /**
+   * Undoes the admission of a request that no host was asked for: it neither counts nor is told of. Rejects when the
+   * object cannot be reached.
+   *
+   * @param unserved the event that ends the lease where an admission cannot be undone
+   */
+  release(unserved: InferenceEvent): Promise<void>;
 };
 
 export type Denial = Extract<Decision, { kind: "denied" }>;
@@ -87,6 +95,10 @@ function leaseOn(connect: () => AccountStub, id: string, standings: Standings, c
           if (isOverloaded(cause)) throw cause;
           return connect().settle(event);
         });
+    },
+    release() {
+      if (renewing !== null) clearInterval(renewing);
+      return connect().release(id);
     },
   };
 }

@@ -66,6 +66,22 @@ export function allowanceOf(
   return { limits, slots };
 }
 
+/**
+ * The part of an allowance that work may use which nobody waits for: the caller itself finds the other half of its
+ * requests and tokens, and of what it may have in flight. What it may spend in money it may spend on either.
+ *
+ * @param cost of the request: one that is larger than half goes when the rest of its window is empty
+ */
+export function halfOf({ limits, slots }: Allowance, cost: Cost): Allowance {
+  const half = (max: number, atLeast: number): number => Math.min(max, Math.max(atLeast, Math.ceil(max / 2)));
+  return {
+    limits: limits.map((limit) =>
+      limit.unit === "micros" ? limit : { ...limit, max: half(limit.max, cost[limit.unit]) },
+    ),
+    slots: slots.map((slot) => ({ ...slot, max: half(slot.max, 1) })),
+  };
+}
+
 /** The caps that a caller shares with the other users of its tenant; null where the catalog has none. */
 export function tenantCapsOf(
   catalog: Pick<Catalog, "tenants">,

@@ -122,6 +122,39 @@ async function streamOf(sub: string): Promise<string> {
   return response.headers.get("x-causeway-stream") ?? "";
 }
 
+const batchOf = (input_file_id: string) => {
+  return { input_file_id, endpoint: "/v1/chat/completions", completion_window: "24h" };
+};
+
+/** A user's file, which an answer tells of by its id or its text. */
+function ownFile(pathOf: (id: string) => string, asked: (id: string) => Asked = () => ({})): Owned {
+  return { leave: async (sub) => asking(await fileOf(sub), pathOf, asked), tells: tellsOfFile };
+}
+
+function ownBatch(pathOf: (id: string) => string, asked: (id: string) => Asked = () => ({})): Owned {
+  const leave = async (sub: string) => {
+    const response = await gateway.ask("/v1/batches", { as: { sub }, body: batchOf(await fileOf(sub)) });
+    return asking(((await response.json()) as { id: string }).id, pathOf, asked);
+  };
+  return { leave, tells: tellsOfFile };
+}
+
+const asking = (id: string, pathOf: (id: string) => string, asked: (id: string) => Asked) => {
+  return { path: pathOf(id), ...asked(id) };
+};
+const tellsOfFile = (status: number, text: string): boolean => status === 200 && /"id":|telling-line/.test(text);
+
+async function fileOf(sub: string): Promise<string> {
+  const form = new FormData();
+  form.append("purpose", "batch");
+  form.append("file", new Blob(["telling-line"]), "in.jsonl");
+  const encoded = new Response(form);
+  const headers = { "content-type": encoded.headers.get("content-type") ?? "" };
+  const body = new Uint8Array(await encoded.arrayBuffer());
+  const response = await gateway.ask("/v1/files", { as: { sub }, headers, body });
+  return ((await response.json()) as { id: string }).id;
+}
+
 /** Who may ask for anything at all, and so for what is their own. */
 const CALLERS = ["ai-users", "ai-admins", "key of inference", "key of models", "key of embeddings"];
 const ADMINS = ["ai-admins", "key of admin"];
@@ -239,6 +272,49 @@ const TABLE: Record<string, Row> = {
       leave: async (sub) => ({ path: `/v1/streams/${await streamOf(sub)}`, method: "DELETE" }),
       tells: (status, text) => status !== 404 || !text.includes("stream_not_found"),
     },
+  },
+  // Wrong on purpose, where it would leave something behind: it is refused behind the door.
+  "POST /v1/files": { asks: { body: {} }, may: CALLERS, owned: "by nobody" },
+  "GET /v1/files": { asks: {}, may: CALLERS, owned: ownFile(() => "/v1/files") },
+  "GET /v1/files/:parameter": {
+    asks: { path: "/v1/files/none" },
+    may: CALLERS,
+    owned: ownFile((id) => `/v1/files/${id}`),
+  },
+  "DELETE /v1/files/:parameter": {
+    asks: { path: "/v1/files/none", method: "DELETE" },
+    may: CALLERS,
+    owned: ownFile(
+      (id) => `/v1/files/${id}`,
+      () => ({ method: "DELETE" }),
+    ),
+  },
+  "GET /v1/files/:parameter/content": {
+    asks: { path: "/v1/files/none/content" },
+    may: CALLERS,
+    owned: ownFile((id) => `/v1/files/${id}/content`),
+  },
+  "POST /v1/batches": {
+    asks: { body: {} },
+    may: CALLERS,
+    owned: ownFile(
+      () => "/v1/batches",
+      (id) => ({ body: batchOf(id) }),
+    ),
+  },
+  "GET /v1/batches": { asks: {}, may: CALLERS, owned: ownBatch(() => "/v1/batches") },
+  "GET /v1/batches/:parameter": {
+    asks: { path: "/v1/batches/none" },
+    may: CALLERS,
+    owned: ownBatch((id) => `/v1/batches/${id}`),
+  },
+  "POST /v1/batches/:parameter/cancel": {
+    asks: { path: "/v1/batches/none/cancel", method: "POST" },
+    may: CALLERS,
+    owned: ownBatch(
+      (id) => `/v1/batches/${id}/cancel`,
+      () => ({ method: "POST" }),
+    ),
   },
   "GET /admin/usage": { asks: {}, may: ADMINS, owned: "by nobody" },
   "GET /admin/fleet": { asks: {}, may: ADMINS, owned: "by nobody" },

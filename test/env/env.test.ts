@@ -30,6 +30,8 @@ describe("named when missing or wrong", () => {
     { name: "no resumable streams", changed: { RESUMABLE: undefined }, fields: ["RESUMABLE"] },
     { name: "a grace of no time", changed: { RESUME_GRACE_MS: "0" }, fields: ["RESUME_GRACE_MS"] },
     { name: "no queue", changed: { USAGE: null }, fields: ["USAGE"] },
+    { name: "no batches", changed: { BATCHES: undefined }, fields: ["BATCHES"] },
+    { name: "no queue of batches", changed: { BATCH_CALLS: undefined }, fields: ["BATCH_CALLS"] },
     { name: "no queue of jobs", changed: { JOBS: undefined }, fields: ["JOBS"] },
     ...["0", "2m", "-1", "1.5", "", 120_000].map((value) => ({
       name: `a time to send again of ${JSON.stringify(value)}`,

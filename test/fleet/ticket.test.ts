@@ -1,7 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Taken } from "#src/fleet/fleet-words.ts";
 import type { Outcome } from "#src/fleet/outcome.ts";
-import { type Counter, type FleetStub, type Ticket, type Turn, takeTicket, type Wish } from "#src/fleet/ticket.ts";
+import type { TakeRequest } from "#src/fleet/take.ts";
+import {
+  type Counter,
+  type FleetStub,
+  leftOver,
+  type Ticket,
+  type Turn,
+  takeTicket,
+  type Wish,
+} from "#src/fleet/ticket.ts";
 import { TicketBook } from "#src/fleet/ticket-book.ts";
 import { type Box, NOW_MS, nameOn, weighed } from "./boxes.ts";
 
@@ -233,6 +242,66 @@ describe("a slot that was given in advance while the question was under way", ()
     expect(seen(ticketOf(await takeTicket(it, wish())))).toMatchObject({ host: "b", placedBy: "fleet" });
     expect(await settled()).toEqual(["take 250", ...left]);
     expect(book.inFlight("b")).toBe(1);
+  });
+});
+
+describe("work that nobody waits for", () => {
+  const background = (of: Partial<Wish> = {}): Wish => wish({ isBackground: true, maxWaitMs: 0, maxWaiting: 1, ...of });
+
+  test.each([
+    { slots: 1, leaves: 0 },
+    { slots: 2, leaves: 1 },
+    { slots: 3, leaves: 1 },
+    { slots: 4, leaves: 1 },
+    { slots: 5, leaves: 2 },
+    { slots: 64, leaves: 16 },
+  ])("of $slots slots leaves $leaves", ({ slots, leaves }) => {
+    expect(slots - leftOver(slots)).toBe(leaves);
+  });
+
+  test("asks the Fleet object as a copy does, for hosts that are smaller by what it leaves", async () => {
+    const requests: TakeRequest[] = [];
+    const { it } = counter(async () => granted("b"));
+    const connect = (): FleetStub => {
+      const stub = it.connect();
+      return {
+        ...stub,
+        take: (request, pollMs) => {
+          requests.push(request);
+          return stub.take(request, pollMs);
+        },
+      };
+    };
+    expect(seen(ticketOf(await takeTicket({ ...it, connect }, background())))).toMatchObject({
+      host: "b",
+      waitedMs: null,
+    });
+    expect(requests).toMatchObject([
+      {
+        isCopy: true,
+        pairs: [
+          { host: "a", capacity: 1 },
+          { host: "b", capacity: 1 },
+        ],
+      },
+    ]);
+  });
+
+  test("does not use what the isolate was given in advance, neither at first nor when it is refused", async () => {
+    const { it, book, settled } = counter(async () => ({ kind: "refused", because: "full", retryAfterMs: 1_000 }));
+    spare(book, { a: 1, b: 1 });
+    expect(await takeTicket(it, background())).toMatchObject({ kind: "refused", because: "full" });
+    expect([book.inFlight("a"), book.inFlight("b")]).toEqual([0, 0]);
+    expect(await settled()).toEqual(["take 0"]);
+  });
+
+  test("is refused while the Fleet object cannot be reached", async () => {
+    const { it, book } = counter(async () => {
+      throw new Error("Network connection lost.");
+    });
+    for (const id of ["t1", "t2"])
+      expect(await takeTicket(it, background({ id }))).toMatchObject({ kind: "refused", because: "full" });
+    expect(book.inFlight("a")).toBe(0);
   });
 });
 

@@ -12,7 +12,7 @@ async function handle(queue: string, ...bodies: unknown[]) {
   const messages = bodies.map((body, at) => ({ id: `m${at}`, timestamp: new Date(), attempts: 1, body }));
   const batch = createMessageBatch(queue, messages);
   const context = createExecutionContext();
-  await worker.queue(batch, env);
+  await worker.queue(batch, env, context);
   return getQueueResult(batch, context);
 }
 

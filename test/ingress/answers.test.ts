@@ -124,6 +124,7 @@ function admitted(stream: boolean, lease: Circumstances = {}) {
         if (lease.settles === false) throw new Error("object reset");
         settled.push(event);
       },
+      release: () => Promise.reject(new Error("nobody is in the background here")),
     },
     draft,
     onlyOnPrem: false,

@@ -23,7 +23,7 @@ afterAll(() => {
 async function deliver(body: unknown, to = bindings) {
   const batch = createMessageBatch("jobs", [{ id: "m", timestamp: new Date(), attempts: 1, body }]);
   const context = createExecutionContext();
-  await worker.queue(batch, to);
+  await worker.queue(batch, to, context);
   return getQueueResult(batch, context);
 }
 const runs = () => database.rows("SELECT name, state, attempts FROM job_runs ORDER BY name");

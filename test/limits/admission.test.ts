@@ -32,6 +32,7 @@ function stub(answers: Partial<AccountStub> = {}): AccountStub {
     confirm: () => Promise.resolve(true),
     renew: () => Promise.resolve(true),
     settle: () => Promise.resolve(),
+    release: () => Promise.resolve(),
     ...answers,
   };
 }
@@ -222,6 +223,18 @@ describe("settling", () => {
     const { lease, settled } = await settling(9, new Error("gone"));
     await expect(lease.settle(eventWith())).rejects.toThrow("gone");
     expect(settled).toHaveLength(2);
+  });
+
+  test("is not needed by who undoes its admission, which a fresh stub is told", async () => {
+    const released: string[] = [];
+    let stubs = 0;
+    const lease = await leaseBy(() => {
+      const by = stubs++;
+      return stub({ release: async (id) => void released.push(`${by} ${id}`) });
+    });
+    lease.hold(() => ({}));
+    await lease.release(eventWith());
+    expect(released).toEqual([`1 ${REQUEST.ifAbandoned.id}`]);
   });
 
   test("does not ask an object twice that has too much to do", async () => {

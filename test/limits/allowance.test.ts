@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Catalog, parseCatalog } from "#src/catalog/schema.ts";
 import type { Tier } from "#src/catalog/tier.ts";
-import { allowanceOf, tenantCapsOf } from "#src/limits/allowance.ts";
+import { allowanceOf, halfOf, tenantCapsOf } from "#src/limits/allowance.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 1_440 * MINUTE_MS;
@@ -117,5 +117,23 @@ describe("a tenant", () => {
 
   test("without any cap has nothing to ask for", () => {
     expect(tenantCapsOf(catalog, tenantOf("empty"))?.limits).toEqual([]);
+  });
+});
+
+describe("work that nobody waits for", () => {
+  const { catalog, tier } = catalogWith({ tier: { budget: { perDay: 1 }, rpm: 5, concurrency: 1 } });
+  const allowance = allowanceOf(catalog, { tier, keyId: null }, null);
+  const half = (tokens: number) => {
+    const { limits, slots } = halfOf(allowance, { requests: 1, tokens, micros: 700_000 });
+    return { limits: Object.fromEntries(limits.map(({ name, max }) => [name, max])), slots };
+  };
+  const HALF = { rpm: 3, rph: 250, rpd: 2_500, "budget-day": 1_000_000 };
+
+  test.each<{ name: string; tokens: number; tpm: number }>([
+    { name: "has half of the requests, tokens and slots, and all of the money", tokens: 10, tpm: 10_000 },
+    { name: "that alone is more than half has as much as it needs", tokens: 15_000, tpm: 15_000 },
+    { name: "has no more than there is", tokens: 90_000, tpm: 20_000 },
+  ])("$name", ({ tokens, tpm }) => {
+    expect(half(tokens)).toEqual({ limits: { ...HALF, tpm }, slots: [{ name: "concurrency", max: 1 }] });
   });
 });
