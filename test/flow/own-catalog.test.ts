@@ -598,9 +598,10 @@ describe("a host that speaks Responses itself", () => {
     expect(whole.model).toBe("org/big");
     expect(whole.usage?.output_tokens).toBe(7);
     expect(last).toMatchObject({ type: "response.completed", response: { usage: whole.usage } });
+    const sent = { model: "org/big", input: asked.input, temperature: 0, store: false, cache_salt: expect.any(String) };
     expect((await requests()).filter(({ path }) => path === "/v1/responses").map(({ body }) => body)).toEqual([
-      { model: "org/big", input: asked.input, temperature: 0, store: false, stream: false },
-      { model: "org/big", input: asked.input, temperature: 0, store: false, stream: true },
+      { ...sent, stream: false },
+      { ...sent, stream: true },
     ]);
     for (const id of [request_id, streamedId]) {
       expect(await row(id ?? "")).toMatchObject({
