@@ -179,6 +179,7 @@ describe("every code in Anthropic's shape, at its paths alone", () => {
     409: "invalid_request_error",
     413: "request_too_large",
     415: "invalid_request_error",
+    426: "invalid_request_error",
     429: "rate_limit_error",
     500: "api_error",
     502: "api_error",
