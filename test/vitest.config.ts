@@ -62,7 +62,7 @@ export default defineConfig({
           })),
         ],
         test: {
-          provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 600) },
+          provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 200) },
           name: "worker",
           include: ["test/*/**/*.test.ts"],
           exclude: ["test/flow/**", "test/scripts/**"],

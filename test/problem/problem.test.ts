@@ -177,6 +177,7 @@ describe("every code in Anthropic's shape, at its paths alone", () => {
     404: "not_found_error",
     405: "invalid_request_error",
     409: "invalid_request_error",
+    410: "invalid_request_error",
     413: "request_too_large",
     415: "invalid_request_error",
     426: "invalid_request_error",
