@@ -57,14 +57,25 @@ export function judge({ sent, ledger, truth, accounts, poison }: Facts): Finding
 }
 
 /**
- * The one generation that a row is about: the last one of the host that it names, for others may have begun one that came
- * to nothing. A row that was written before a host was known names none.
+ * The generation that a row is about: the last one of the host that it names, for others may have begun one that came to
+ * nothing. A row that was written before a host was known names none. An answer of several parts is one generation of
+ * all of them, with what was made again at the seams.
  */
 function pairUp(rows: readonly Row[], truth: readonly Generation[]): Pair[] {
   const ofRequest = Map.groupBy(truth, ({ requestId }) => requestId);
   return rows.map((row) => {
     const begun = ofRequest.get(row.id) ?? [];
-    const generation = begun.findLast(({ host }) => row.host === null || host === row.host) ?? null;
+    const last = begun.findLast(({ host }) => row.host === null || host === row.host) ?? null;
+    const parts = row.hosts.flatMap((name) => begun.findLast(({ host }) => host === name) ?? []);
+    const [first] = parts;
+    const generation =
+      last === null || first === undefined || parts.length < 2
+        ? last
+        : {
+            ...last,
+            promptTokens: first.promptTokens,
+            completionTokens: sum(parts.map(({ completionTokens }) => completionTokens)) - (row.wastedTokens ?? 0),
+          };
     return { row, generation, fate: fateOf(row, generation) };
   });
 }

@@ -12,8 +12,11 @@ const row = z.object({
   question: z.number(),
   outcome: z.string(),
   host: z.string().nullable(),
+  /** Those that made a part of the answer. */
+  hosts: z.array(z.string()),
   promptTokens: z.number(),
   completionTokens: z.number(),
+  wastedTokens: z.number().nullable(),
   estimated: z.boolean(),
 });
 export type Row = z.infer<typeof row>;
@@ -37,7 +40,7 @@ export type Ledger = {
 
 const ROWS = `
   SELECT id, substr(workflow_id, $1)::int AS question, outcome, host, prompt_tokens AS "promptTokens",
-    completion_tokens AS "completionTokens", estimated
+    completion_tokens AS "completionTokens", wasted_tokens AS "wastedTokens", hosts, estimated
   FROM inference_logs WHERE workflow_id LIKE $2`;
 const ROW_SUMS = `
   SELECT count(*) AS requests, coalesce(sum(prompt_tokens), 0) AS "promptTokens",

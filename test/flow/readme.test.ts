@@ -96,6 +96,8 @@ describe("every command of the README", () => {
     } else {
       const { stdout } = await run("bash", ["-c", elsewhere(command)], { cwd: root });
       if (command.includes("/v1/chat")) expect(stdout).toMatch(/data: \[DONE\]\s*$/);
+      else if (command.includes("/v1/messages")) expect(JSON.parse(stdout)).toMatchObject({ type: "message" });
+      else if (command.startsWith("npm run tunnel")) expect(stdout).toContain("gpu.yml: ok");
       else if (command.includes("/v1/usage")) expect(JSON.parse(stdout)).toMatchObject({ object: "list" });
       else if (command.includes("/admin/usage")) expect(stdout).toMatch(/^account,model,requests,/);
       else if (command.includes("/admin/fleet/")) {

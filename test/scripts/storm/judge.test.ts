@@ -17,8 +17,10 @@ const row = (question: number, more: Partial<Row> = {}): Row => ({
   question,
   outcome: "complete",
   host: "gpu",
+  hosts: ["gpu"],
   promptTokens: 5,
   completionTokens: 7,
+  wastedTokens: 0,
   estimated: false,
   ...more,
 });
@@ -150,6 +152,14 @@ describe("what may differ", () => {
       name: "what was reserved for a request in flight at a kill",
       rows: [row(1, { outcome: "abandoned", host: null, completionTokens: 1_024 })],
       truth: [made(1, { ended: "aborted", completionTokens: 3 })],
+    },
+    {
+      name: "an answer that another host carried on, with a token made twice at the seam",
+      rows: [row(1, { host: "jetson", hosts: ["gpu", "jetson"], wastedTokens: 1 })],
+      truth: [
+        made(1, { completionTokens: 3, ended: "fault" }),
+        made(1, { host: "jetson", promptTokens: 8, completionTokens: 5 }),
+      ],
     },
     {
       name: "a generation that came to nothing before another host's answer",
