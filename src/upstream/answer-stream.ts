@@ -5,6 +5,7 @@
 import { concat } from "#src/bytes.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
 import { type EventFields, EventSplitter, EventTooLarge, fieldsOf } from "#src/sse.ts";
+import { KeptText } from "./kept-text.ts";
 import type { ChunkHead, Mark, Seam } from "./seam.ts";
 import { NOTHING_YET, type Tally, tokensOf } from "./tally.ts";
 
@@ -22,7 +23,7 @@ export abstract class AnswerStream {
   /** Set by a dialect with the answer's last event. SDKs stop reading there, so nothing after it may pass. */
   protected isWhole = false;
   protected counted: Tally = NOTHING_YET;
-  #text = "";
+  readonly #text = new KeptText();
   #keepsCharacters = 0;
   /** Characters that passed were not kept. */
   #isCut = false;
@@ -102,13 +103,13 @@ export abstract class AnswerStream {
 
   /** The text so far, where it is kept. */
   get text(): string {
-    return this.#text;
+    return this.#text.toString();
   }
 
   /** What the caller has already, and its tokens: this answer goes on from there. */
   protected goOnFrom(text: string, tokens: number): void {
     this.#keepsCharacters = Number.POSITIVE_INFINITY;
-    this.#text = text;
+    this.#text.append(text);
     this.#solidLength = text.trimEnd().length;
     this.#marks = [{ length: 0, tokens }];
   }
@@ -119,7 +120,7 @@ export abstract class AnswerStream {
     const room = this.#keepsCharacters - this.#text.length;
     if (piece.length > room) this.#isCut = true;
     if (room <= 0) return;
-    this.#text += piece.slice(0, room);
+    this.#text.append(piece.slice(0, room));
     const solid = piece.trimEnd();
     if (solid !== "") this.#solidLength = this.#text.length - (piece.length - solid.length);
     this.#marks.push({ length: this.#text.length, tokens: tokensOf(this.tally) });
@@ -137,9 +138,9 @@ export abstract class AnswerStream {
   /** Where another host could carry the answer on; null where it cannot, or the text was not kept to its end. */
   seam(): Seam | null {
     const { head } = this;
-    if (head === null || !this.isPlainText || this.#isCut || this.#text === "") return null;
+    if (head === null || !this.isPlainText || this.#isCut || this.#text.length === 0) return null;
     const [marks, heldCharacters] = [this.#marks, this.#heldCharacters];
-    return { head, text: this.#text, marks, heldCharacters, tally: this.tally };
+    return { head, text: this.text, marks, heldCharacters, tally: this.tally };
   }
 
   /** True once the caller has got something that it waited for. */

@@ -17,8 +17,11 @@ import { OpenAiStream } from "./openai-stream.ts";
 import type { Source } from "./relay.ts";
 import { type Seam, tokensWithin } from "./seam.ts";
 
-/** Text that is kept for a seam: a context of 131,072 tokens holds about half of it. */
-export const MOST_KEPT_CHARACTERS = 1_000_000;
+/**
+ * Text that is kept for a seam: some 16,000 tokens. Longer answers are not carried on, because a few hundred of them at
+ * once would fill an isolate.
+ */
+export const MOST_KEPT_CHARACTERS = 65_536;
 
 /** Fields whose mere presence gives an answer a form or a state of its own, each with what asks for nothing of it. */
 const BINDING: Readonly<Record<string, (value: unknown) => boolean>> = {
