@@ -13,6 +13,40 @@ export function concat(pieces: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
+/** Of so many bytes at least are the blocks that a body is kept in. */
+const BLOCK_BYTES = 64 * 1024;
+
+/**
+ * Small pieces to blocks. A piece that was read off a connection holds the 4 KiB that it was read into, also when a single
+ * byte came: a body that arrives in crumbs must not take thousands of times its size.
+ */
+export class Blocks {
+  #block = new Uint8Array(0);
+  #heldBytes = 0;
+
+  /** @returns the next block when it is full; null when there is room in it */
+  take(piece: Uint8Array): Uint8Array | null {
+    if (this.#heldBytes === 0 && piece.byteLength >= BLOCK_BYTES) return piece;
+    const bytes = this.#heldBytes + piece.byteLength;
+    if (bytes > this.#block.byteLength) {
+      const larger = new Uint8Array(Math.max(bytes, 2 * this.#block.byteLength));
+      larger.set(this.#block.subarray(0, this.#heldBytes));
+      this.#block = larger;
+    }
+    this.#block.set(piece, this.#heldBytes);
+    this.#heldBytes = bytes;
+    return bytes >= BLOCK_BYTES ? this.rest() : null;
+  }
+
+  /** What is in a block that is not full. */
+  rest(): Uint8Array {
+    const block = this.#block.subarray(0, this.#heldBytes);
+    this.#block = new Uint8Array(0);
+    this.#heldBytes = 0;
+    return block;
+  }
+}
+
 /**
  * Reads a body to its end, counting what arrives: a declared length may lie or be missing.
  *
@@ -22,12 +56,15 @@ export async function readBounded(
   body: ReadableStream<Uint8Array> | null,
   maxBytes: number,
 ): Promise<Uint8Array | null> {
-  const pieces: Uint8Array[] = [];
+  const blocks = new Blocks();
+  const whole: Uint8Array[] = [];
   let seenBytes = 0;
   for await (const piece of body ?? []) {
     seenBytes += piece.byteLength;
     if (seenBytes > maxBytes) return null;
-    pieces.push(piece);
+    const block = blocks.take(piece);
+    if (block !== null) whole.push(block);
   }
-  return concat(pieces);
+  const rest = blocks.rest();
+  return concat(rest.byteLength === 0 ? whole : [...whole, rest]);
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { concat, readBounded } from "#src/bytes.ts";
+import { Blocks, concat, readBounded } from "#src/bytes.ts";
 
 const pieces = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 10 });
 
@@ -37,6 +37,34 @@ test("joins more pieces than a call takes arguments", () => {
 test("a single piece is not copied", () => {
   const only = new Uint8Array([1, 2]);
   expect(concat([only])).toBe(only);
+});
+
+describe("blocks", () => {
+  /** The blocks that come of pieces. */
+  function blocksOf(chunks: Iterable<Uint8Array>): Uint8Array[] {
+    const blocks = new Blocks();
+    const full = [...chunks].map((chunk) => blocks.take(chunk)).filter((block) => block !== null);
+    return [...full, blocks.rest()];
+  }
+
+  test("hold no more than twice what came, however small the pieces were and whatever they were read into", () => {
+    const crumbs = Array.from({ length: 10_000 }, (_, at) => new Uint8Array(4096).fill(at % 251).subarray(0, 8));
+    const blocks = blocksOf(crumbs);
+    expect(blocks).toHaveLength(2);
+    expect(blocks.reduce((bytes, block) => bytes + block.buffer.byteLength, 0)).toBeLessThanOrEqual(2 * 80_000);
+    expect(concat(blocks)).toEqual(concat(crumbs));
+  });
+
+  test("are what came, in its order", () => {
+    const sizes = fc.array(fc.oneof(fc.nat({ max: 3 }), fc.integer({ min: 30_000, max: 140_000 })), { maxLength: 12 });
+    fc.assert(
+      fc.property(sizes, (lengths) => {
+        const chunks = lengths.map((length, at) => new Uint8Array(length).fill(at + 1));
+        expect(concat(blocksOf(chunks)).toString() === concat(chunks).toString()).toBe(true);
+      }),
+      { numRuns: 30 },
+    );
+  });
 });
 
 test("reads to the end what is within the bound, and nothing that is over it", async () => {
