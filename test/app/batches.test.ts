@@ -600,7 +600,11 @@ describe("files", () => {
 
     test("a body without an end is read no further than the largest file", async () => {
       let sentBytes = 0;
+      const opening = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n';
       const endless = new ReadableStream<Uint8Array>({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode(opening));
+        },
         pull(controller) {
           sentBytes += 1_000_000;
           controller.enqueue(new Uint8Array(1_000_000));

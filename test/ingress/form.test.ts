@@ -45,6 +45,25 @@ test("fields, lists and the recording to the byte, under a name that tells nothi
   expect(bytes).toBeGreaterThan(SOUND.byteLength);
 });
 
+test("a form is read the same wherever it was cut on its way", async () => {
+  const head = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n';
+  const block = new Uint8Array(70_000).fill(0x61);
+  const whole = concat([new TextEncoder().encode(head), block, new TextEncoder().encode("\r\n--b--\r\nnobody's\r\n")]);
+  // Around what ends the form; what comes before is more than what is gathered up.
+  for (let at = whole.byteLength - 25; at <= whole.byteLength; at++) {
+    const cut = [whole.slice(0, at), whole.slice(at)];
+    const body = new ReadableStream({
+      pull(controller) {
+        const piece = cut.shift();
+        if (piece === undefined) controller.close();
+        else controller.enqueue(piece);
+      },
+    });
+    const { recording } = await read(body, { "content-type": "multipart/form-data; boundary=b" });
+    expect(concat(recording.pieces)).toEqual(block);
+  }
+});
+
 test.each([
   { name: "a.wav", type: "audio/wav", as: "audio.wav", of: "audio/wav" },
   { name: "a.webm", type: "video/webm", as: "audio.webm", of: "video/webm" },
@@ -85,6 +104,21 @@ describe("refused", () => {
       problem: "invalid_value null",
     },
     { name: "nothing", body: "", headers: type, problem: "invalid_value null" },
+    {
+      name: "a name of a file that is not UTF-8",
+      body: concat([
+        new TextEncoder().encode('--b\r\ncontent-disposition: form-data; name="file"; filename="'),
+        new Uint8Array([0xfc]),
+        new TextEncoder().encode('.mp3"\r\n\r\nx\r\n--b--\r\n'),
+      ]),
+      headers: type,
+      problem: "invalid_value null",
+    },
+    {
+      name: "a field as long as a file",
+      body: formOf([["model", "m".repeat(100_000)], file()]),
+      problem: "invalid_value model",
+    },
     { name: "no file", body: formOf([["model", "m"]]), problem: "invalid_value file" },
     { name: "an empty file", body: formOf([file("a.mp3", "audio/mpeg", "")]), problem: "invalid_value file" },
     { name: "a file by its words", body: formOf([["file", "words"]]), problem: "invalid_value file" },
