@@ -5,6 +5,7 @@
 import { authenticate, type Door, type KeyHeader, refusal } from "#src/auth/authenticate.ts";
 import { ringOf } from "#src/auth/memory.ts";
 import { type Need, permits } from "#src/auth/policy.ts";
+import type { Principal } from "#src/auth/principal.ts";
 import type { Identity } from "#src/auth/proof.ts";
 import { currentCatalog } from "#src/catalog/copy.ts";
 import { trustedIssuer } from "#src/catalog/issuer.ts";
@@ -174,8 +175,7 @@ async function known({ request, env, isolate, catalog, address, defer }: Call, r
       : identityOf(request, pages, door, redeem));
     const { principal } = identity;
     // Routes that ask for a lease hear of a revoked key there.
-    if (principal.keyId !== null && route.rate === undefined)
-      await refuseRetired(env, principal.accountId, principal.keyId);
+    if (route.rate === undefined) await refuseRetired(env, principal);
     return identity;
   } catch (thrown) {
     // One that could not be judged says when to come back, and counts against nobody.
@@ -186,7 +186,9 @@ async function known({ request, env, isolate, catalog, address, defer }: Call, r
   }
 }
 
-async function refuseRetired(env: Env, accountId: string, keyId: string): Promise<void> {
+/** For whatever is answered without a lease. @throws Problem `invalid_api_key` for a revoked key, `limits_unavailable` */
+export async function refuseRetired(env: Env, { accountId, keyId }: Principal): Promise<void> {
+  if (keyId === null) return;
   const retired = await env.ACCOUNT.getByName(accountId)
     .isKeyRetired(keyId)
     .catch((cause: unknown) => {

@@ -10,6 +10,7 @@ import { Problem } from "#src/problem.ts";
 import { parseDocument, readBody } from "./body.ts";
 import type { KnownCall } from "./call.ts";
 import { type CarriedCall, carriedOf } from "./carried-call.ts";
+import { refuseRetired } from "./conduct.ts";
 import { queryOf, wrongField } from "./fields.ts";
 import { generate } from "./generate.ts";
 import { readerOf } from "./questions.ts";
@@ -38,6 +39,8 @@ export async function ask(call: KnownCall): Promise<Response> {
   if (seen === null || seen === "") return begin(call);
   const place = placeOf(seen, null);
   if (place === null) throw wrongField("Last-Event-ID", "the id of an event of a stream");
+  // This route hears of a revoked key with its lease, and there is none here.
+  await refuseRetired(call.env, call.principal);
   return resume(call, place);
 }
 

@@ -7,6 +7,7 @@ import { env, exports } from "cloudflare:workers";
 import OpenAI from "openai";
 import { v7 as uuidv7 } from "uuid";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { issueApiKey } from "#src/auth/api-key.ts";
 import type { JsonObject } from "#src/json.ts";
 import { inSession } from "#src/postgres/session.ts";
 import { EventSplitter, fieldsOf } from "#src/sse.ts";
@@ -356,6 +357,27 @@ describe("whose it is", () => {
     await runInDurableObject(objectOf(unknown), (_, { storage }) => {
       expect(storage.sql.exec("SELECT name FROM sqlite_master").toArray()).toEqual([]);
     });
+  });
+
+  test("a revoked key takes up nothing, whichever way it asks", async () => {
+    const owner = crypto.randomUUID();
+    const expiresAtMs = Date.now() + 600_000;
+    const grant = { owner, tier: "default", scopes: ["inference" as const], label: "", expiresAtMs };
+    const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes));
+    const { key, id: keyId, kvKey, record } = await issueApiKey(env.CAUSEWAY_SECRET, grant, random);
+    await env.KV.put(kvKey, JSON.stringify(record));
+    sayAll();
+    const headers = { ...WISH, authorization: `Bearer ${key}` };
+    const mine = connection(await asking({ headers }));
+    await mine.rest();
+    const again = { ...headers, "last-event-id": `${mine.id}:1` };
+    const ways = [() => asking({ headers: again }), () => resuming(mine.id, null, { headers: again })];
+    for (const way of ways) expect(textOf(await connection(await way()).rest())).toBe(WHOLE);
+    await env.ACCOUNT.getByName(`key|${owner}`).retireKey(keyId, Date.now());
+    for (const way of ways) {
+      const response = await way();
+      expect([response.status, (await refusalOf(response)).code]).toEqual([401, "invalid_api_key"]);
+    }
   });
 
   test("neither the credential nor the question is stored", async () => {
