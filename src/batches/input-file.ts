@@ -3,6 +3,8 @@ import type { LineError } from "./batch.ts";
 import type { Waiting } from "./batch-store.ts";
 import { type Endpoint, isError, readLine } from "./input-line.ts";
 
+/** A request's body has 1 MiB at most (`ingress/body.ts`). Longer lines are not parsed: JSON takes many times its size. */
+const LONGEST_LINE_BYTES = 1024 * 1024 + 16 * 1024;
 /** A caller mends the first ones, and sees whether there are more. */
 const MOST_ERRORS = 100;
 
@@ -23,6 +25,11 @@ export function checkFile(
   for (let number = 1; errors.length < MOST_ERRORS; number++) {
     const bytes = lineOf(number);
     if (bytes === null) break;
+    if (bytes.byteLength > LONGEST_LINE_BYTES) {
+      const message = `This line is longer than ${LONGEST_LINE_BYTES} bytes.`;
+      errors.push({ code: "line_too_long", message, param: null, line: number });
+      continue;
+    }
     const text = decoded(utf8, bytes)?.trim();
     if (text === "") continue;
     const line = readLine(text ?? "", number, endpoint);

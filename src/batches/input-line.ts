@@ -8,7 +8,7 @@ export type Endpoint = (typeof ENDPOINTS)[number];
 
 export type InputLine = {
   readonly customId: string;
-  /** The body's, for which nothing has been checked; "" when it names none. */
+  /** The body's, for which nothing has been checked; "" when it names none, or none that can be one. */
   readonly model: string;
   /** The request's body, as JSON made anew. */
   readonly body: string;
@@ -54,7 +54,9 @@ export function readLine(text: string, number: number, endpoint: Endpoint): Inpu
   if (url !== endpoint) return wrong("mismatched_url", `url: must be the batch's endpoint, ${endpoint}.`, "url");
   if (body.stream === true)
     return wrong("stream_not_supported", "body.stream: nobody is there to read.", "body.stream");
-  return { customId, model: typeof body.model === "string" ? body.model : "", body: JSON.stringify(body) };
+  // It is kept with the batch while the line runs.
+  const model = typeof body.model === "string" && body.model.length <= LONGEST_NAME ? body.model : "";
+  return { customId, model, body: JSON.stringify(body) };
 }
 
 export function isError(line: InputLine | LineError): line is LineError {

@@ -532,6 +532,16 @@ describe("files", () => {
     expect((await other.files.list()).data).toEqual([]);
   });
 
+  test("with a line of 3 MB: the batch fails, and with names of 600 kB each line does", async () => {
+    const by = await user();
+    const large = await order(by, [line("a", { model: "m".repeat(3_000_000) })]);
+    expect((await until(by, large.id, "failed")).errors?.data?.map(({ code }) => code)).toEqual(["line_too_long"]);
+    const names = ["a", "b", "c", "d", "e"].map((id) => line(id, { model: id.repeat(600_000) }));
+    const made = await order(by, names);
+    const batch = await until(by, made.id, "completed");
+    expect(batch.request_counts).toEqual({ total: 5, completed: 0, failed: 5 });
+  });
+
   test("with wrong lines: the batch fails, says which, and nothing is run", async () => {
     const by = await user();
     Object.assign(host("gpu"), { asked: [] });

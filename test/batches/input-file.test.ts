@@ -33,6 +33,11 @@ test.each<{ name: string; text: string; lines: unknown }>([
     text: json(request({ body: {} })),
     lines: [{ line: 1, customId: "a", model: "" }],
   },
+  {
+    name: "a model's name that is none is not kept: it may be as long as a line",
+    text: json(request({ body: { model: "m".repeat(600_000) } })),
+    lines: [{ line: 1, customId: "a", model: "" }],
+  },
 ])("good: $name", ({ text, lines }) => {
   expect(check(text)).toEqual({ lines, errors: [] });
 });
@@ -45,6 +50,16 @@ describe("bad", () => {
   }>([
     { name: "nothing", text: "", errors: [["empty_file", null, null]] },
     { name: "only blank lines", text: "\n \n", errors: [["empty_file", null, null]] },
+    {
+      name: "a line that is longer than any body may be",
+      text: json(request({ body: { model: "m".repeat(3_000_000) } }), request({ custom_id: "b" })),
+      errors: [["line_too_long", null, 1]],
+    },
+    {
+      name: "brackets without end",
+      text: "[".repeat(10_000_000),
+      errors: [["line_too_long", null, 1]],
+    },
     { name: "no JSON", text: "{", errors: [["invalid_json_line", null, 1]] },
     { name: "a list", text: "[]", errors: [["invalid_json_line", null, 1]] },
     { name: "no UTF-8", text: new Uint8Array([0xff, 0xfe]), errors: [["invalid_json_line", null, 1]] },
