@@ -20,6 +20,9 @@ export type Order = {
 };
 export type Ordered = { readonly order: Order; readonly batch: Batch };
 
+/** Of one account, those that are over with them: with the errors of its file one may take 50 KB. */
+export const MOST_BATCHES = 1_000;
+
 /** A line that may be handed out. */
 export type Waiting = { readonly line: number; readonly customId: string; readonly model: string };
 
@@ -59,9 +62,27 @@ export class BatchStore {
     this.#sql.exec("UPDATE batches SET batch = ?, wake_ms = ? WHERE id = ?", JSON.stringify(batch), wakeAtMs, id);
   }
 
-  /** Oldest first. */
-  all(): Ordered[] {
-    return this.#sql.exec<Row>("SELECT ordered, batch FROM batches ORDER BY seq").toArray().map(read);
+  /** Whether there are as many as an account may keep. */
+  isFull(): boolean {
+    return this.#sql.exec<{ kept: number }>("SELECT COUNT(*) AS kept FROM batches").one().kept >= MOST_BATCHES;
+  }
+
+  /**
+   * Newest first.
+   *
+   * @param after the id that they begin behind; null for the newest
+   * @returns so many at most; null when there is no such id
+   */
+  page(after: string | null, count: number): Ordered[] | null {
+    const [from] = this.#sql.exec<{ seq: number }>("SELECT seq FROM batches WHERE id = ?", after).toArray();
+    if (after !== null && from === undefined) return null;
+    return this.#sql
+      .exec<Row>(
+        "SELECT ordered, batch FROM batches WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+        ...[from?.seq ?? Number.MAX_SAFE_INTEGER, count],
+      )
+      .toArray()
+      .map(read);
   }
 
   /** Those that are not over. */

@@ -154,9 +154,8 @@ export function reported(
   // Somebody else runs it by now, or has put it back.
   if (run?.requestId !== requestId) return { batch, line: before };
   if (outcome.kind === "stopped") {
-    const errors = [{ code: "invalid_api_key", message: "The API key was revoked.", param: null, line: null }];
-    const stopped = { ...(cancelled(batch, nowMs) ?? batch), errors };
-    return { batch: { ...stopped, running: without(batch.running, line) }, line: before };
+    const halted = stopped(batch, { code: "invalid_api_key", message: "The API key was revoked." }, nowMs);
+    return { batch: { ...halted, running: without(batch.running, line) }, line: before };
   }
   const tries = before.tries + (outcome.kind === "faltered" ? 1 : 0);
   if (tries >= MAX_TRIES) return ended(batch, line, { tries, how: null }, "failed", nowMs);
@@ -201,6 +200,11 @@ export function called(batch: Batch, nowMs: number): Batch {
 export function cancelled(batch: Batch, nowMs: number): Batch | null {
   if (batch.status !== "validating" && batch.status !== "in_progress") return null;
   return entered(batch, "cancelling", nowMs);
+}
+
+/** Nothing else of it can be run. @param why for its caller, who did not ask for that */
+export function stopped(batch: Batch, why: Pick<LineError, "code" | "message">, nowMs: number): Batch {
+  return { ...(cancelled(batch, nowMs) ?? batch), errors: [{ ...why, param: null, line: null }] };
 }
 
 /** How a batch is to end now; null while it goes on. */

@@ -66,9 +66,9 @@ export class Batches extends DurableObject<Env> {
     return ordered;
   }
 
-  /** Oldest first. */
-  batches(): Ordered[] {
-    return this.#shelf.batches.all();
+  /** Newest first; null when there is none to begin behind. */
+  batches(after: string | null, count: number): Ordered[] | null {
+    return this.#shelf.batches.page(after, count);
   }
 
   batch(id: string): Ordered | null {

@@ -57,10 +57,19 @@ export class FileStore {
 
   /** Whether another file, of so many bytes, is more than an account may keep. */
   isFull(bytes: number): boolean {
-    const { files, held } = this.#sql
+    const { files, held } = this.#kept();
+    return files >= MOST_FILES || held + bytes > MOST_BYTES;
+  }
+
+  /** Whether the files that there are may grow by so many bytes. */
+  hasRoom(bytes: number): boolean {
+    return this.#kept().held + bytes <= MOST_BYTES;
+  }
+
+  #kept(): { files: number; held: number } {
+    return this.#sql
       .exec<{ files: number; held: number }>("SELECT COUNT(*) AS files, IFNULL(SUM(bytes), 0) AS held FROM files")
       .one();
-    return files >= MOST_FILES || held + bytes > MOST_BYTES;
   }
 
   /** Makes an empty file. */

@@ -13,6 +13,7 @@ import {
   reported,
   silent,
   started,
+  stopped,
   validated,
   wakeAtMs,
 } from "./batch.ts";
@@ -33,6 +34,8 @@ const HOLDER_DIED: Answered = {
   body: JSON.stringify(openAiError(new Problem("internal_error"))),
 };
 const TOO_LARGE = { code: "result_too_large", message: `The answer is larger than ${LARGEST_RESULT} bytes.` };
+/** A result that cannot be kept is not asked for: its tokens would be spent again and again. */
+const STORAGE_FULL = { code: "storage_full", message: "There is no room for more results. Delete files." };
 
 export class Shelf {
   readonly files: FileStore;
@@ -46,7 +49,7 @@ export class Shelf {
   /** Takes an order. @param parallel how many of its lines may be run at once */
   order(order: Order, parallel: number, nowMs: number): Ordered | "no_file" | "full" {
     if (this.files.get(order.inputFileId)?.purpose !== "batch") return "no_file";
-    if (this.batches.open().length >= MOST_OPEN || this.files.isFull(0)) return "full";
+    if (this.batches.open().length >= MOST_OPEN || this.batches.isFull() || this.files.isFull(0)) return "full";
     const batch = newBatch(parallel, nowMs);
     this.files.expire(order.inputFileId, null);
     for (const [id, name] of [
@@ -66,6 +69,10 @@ export class Shelf {
     const paused = known === null ? null : pausedModels(known.batch, nowMs);
     if (known === null || paused === null) return null;
     const { order, batch } = known;
+    if (!this.files.hasRoom(LARGEST_RESULT)) {
+      this.put(id, stopped(batch, STORAGE_FULL, nowMs));
+      return null;
+    }
     for (const { line, model } of this.batches.waiting(id)) {
       if (batch.running[line] !== undefined || paused.includes(model)) continue;
       const requestId = uuidv7({ msecs: nowMs });

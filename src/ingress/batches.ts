@@ -61,10 +61,10 @@ export async function createBatch(call: KnownCall): Promise<Response> {
 /** `GET /v1/batches`, newest first. @throws Problem `invalid_value` */
 export async function listBatches(call: KnownCall): Promise<Response> {
   const { after, limit } = queryOf(listQuery, call.request.url);
-  const batches = (await askShelf(call, (shelf) => shelf.batches())).map(batchObject);
-  const page = pageOf(batches.toReversed(), after, limit);
-  if (page === null) throw wrongField("after", "there is no such batch");
-  return Response.json(page);
+  // One more tells whether there are more.
+  const batches = await askShelf(call, (shelf) => shelf.batches(after, limit + 1));
+  if (batches === null) throw wrongField("after", "there is no such batch");
+  return Response.json(pageOf(batches.map(batchObject), null, limit));
 }
 
 /** `GET /v1/batches/{id}`. @throws Problem `batch_not_found` */

@@ -5,6 +5,8 @@ import OpenAI, { APIError, toFile } from "openai";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { issueApiKey } from "#src/auth/api-key.ts";
 import { type Batch, HOLDER_SILENT_MS, WINDOW_MS } from "#src/batches/batch.ts";
+import { MOST_BATCHES } from "#src/batches/batch-store.ts";
+import { MOST_BYTES } from "#src/batches/file-store.ts";
 import { LARGEST_RESULT } from "#src/batches/result-line.ts";
 import { KEPT_MS } from "#src/batches/shelf.ts";
 import { inSession } from "#src/postgres/session.ts";
@@ -457,6 +459,23 @@ describe("before all is done", () => {
     expect((await by.client.batches.retrieve(id)).request_counts).toEqual(batch.request_counts);
   });
 
+  test("stopped when its results fill what the account may keep: nothing is asked that cannot be kept", async () => {
+    const by = await user("one");
+    const { host: slow, go } = holding(() => true);
+    host("gpu").answer = slow;
+    const made = await order(by, [line("f1"), line("f2"), line("f3")]);
+    await vi.waitFor(() => expect(host("gpu").inFlight).toBe(1), SOON);
+    await runInDurableObject(shelfOf(by), (_, { storage: { sql } }) => {
+      sql.exec("UPDATE files SET bytes = ? WHERE purpose = 'batch'", MOST_BYTES);
+    });
+    go();
+    const batch = await until(by, made.id, "cancelled");
+    expect(batch.request_counts).toEqual({ total: 3, completed: 1, failed: 2 });
+    expect(batch.errors?.data?.map(({ code }) => code)).toEqual(["storage_full"]);
+    expect(codesOf(await results(by, batch.error_file_id))).toEqual(["batch_cancelled", "batch_cancelled"]);
+    await ledger(made.id, 1);
+  });
+
   test("stopped when the caller's key is revoked", async () => {
     const owner = crypto.randomUUID();
     const grant = { owner, tier: "one", scopes: ["inference" as const], label: "", expiresAtMs: Date.now() + 600_000 };
@@ -530,6 +549,25 @@ describe("files", () => {
     expect(await Promise.all(asked.map(refused))).toEqual([file, file, file, file, none, none]);
     expect((await other.batches.list()).data).toEqual([]);
     expect((await other.files.list()).data).toEqual([]);
+  });
+
+  test("are told apart page by page however many there were, of which an account keeps a thousand", async () => {
+    const by = await user();
+    const failed = await order(by, [line("a"), line("a")]);
+    await until(by, failed.id, "failed");
+    await runInDurableObject(shelfOf(by), (_, { storage: { sql } }) => {
+      sql.exec(
+        `INSERT INTO batches (id, ordered, batch, wake_ms, expires_ms)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+         SELECT 'batch_' || i, json_set(ordered, '$.id', 'batch_' || i), batch, wake_ms, expires_ms FROM n, batches`,
+        MOST_BATCHES - 1,
+      );
+    });
+    const page = await by.client.batches.list({ after: "batch_3", limit: 100 });
+    expect(page.data.map(({ id }) => id)).toEqual(["batch_2", "batch_1", failed.id]);
+    expect((await by.client.batches.list({ limit: 2 })).has_more).toBe(true);
+    const wish = { input_file_id: failed.input_file_id, endpoint: ENDPOINT, completion_window: "24h" } as const;
+    expect(await refused(by.client.batches.create(wish))).toEqual([409, "storage_full"]);
   });
 
   test("with a line of 3 MB: the batch fails, and with names of 600 kB each line does", async () => {
