@@ -3,6 +3,7 @@
  * input file; what came of them in their output and error files.
  */
 import type { Principal } from "#src/auth/principal.ts";
+import type { Proof } from "#src/auth/proof.ts";
 import type { Batch, Line } from "./batch.ts";
 import type { Endpoint } from "./input-line.ts";
 
@@ -17,6 +18,10 @@ export type Order = {
   readonly metadata: Readonly<Record<string, string>> | null;
   /** Who asks, as of the order. */
   readonly principal: Principal;
+  /** The issuer's key by which that was proven: without trust in it nothing is run. Null for an API key. */
+  readonly signedBy: Proof["signedBy"];
+  /** What the order said of where its lines may be answered. */
+  readonly residency: "on-prem" | null;
 };
 export type Ordered = { readonly order: Order; readonly batch: Batch };
 

@@ -154,7 +154,11 @@ export function reported(
   // Somebody else runs it by now, or has put it back.
   if (run?.requestId !== requestId) return { batch, line: before };
   if (outcome.kind === "stopped") {
-    const halted = stopped(batch, { code: "invalid_api_key", message: "The API key was revoked." }, nowMs);
+    const halted = stopped(
+      batch,
+      { code: "invalid_api_key", message: "What it was ordered with no longer holds." },
+      nowMs,
+    );
     return { batch: { ...halted, running: without(batch.running, line) }, line: before };
   }
   const tries = before.tries + (outcome.kind === "faltered" ? 1 : 0);

@@ -77,8 +77,9 @@ export class Shelf {
       if (batch.running[line] !== undefined || paused.includes(model)) continue;
       const requestId = uuidv7({ msecs: nowMs });
       this.put(id, started(batch, line, { requestId, model }, nowMs));
-      const { endpoint, principal } = order;
-      return { batch: id, line, requestId, startedAtMs: nowMs, endpoint, principal, body: this.#bodyOf(order, line) };
+      const { endpoint, principal, signedBy, residency } = order;
+      const asked = { endpoint, principal, signedBy, residency, body: this.#bodyOf(order, line) };
+      return { batch: id, line, requestId, startedAtMs: nowMs, ...asked };
     }
     return null;
   }

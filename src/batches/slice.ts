@@ -13,7 +13,7 @@ const RENEW_EVERY_MS = 10_000;
 const REPORT_RETRY_MS = [0, 500, 3_000];
 
 /** A line that is to be run, once. */
-export type HandedOut = Pick<Order, "endpoint" | "principal"> & {
+export type HandedOut = Pick<Order, "endpoint" | "principal" | "signedBy" | "residency"> & {
   readonly batch: string;
   readonly line: number;
   /** Minted with the hand-out: whatever is delivered twice, it is one request. */

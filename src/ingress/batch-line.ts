@@ -2,6 +2,8 @@
  * One line of a batch as the request that it is: through the same conductor as everybody's, with the caller's limits, but
  * in the background. Never rejects.
  */
+import { refusal } from "#src/auth/authenticate.ts";
+import { holds } from "#src/auth/proof.ts";
 import type { Endpoint } from "#src/batches/input-line.ts";
 import type { Answered } from "#src/batches/result-line.ts";
 import type { HandedOut } from "#src/batches/slice.ts";
@@ -11,8 +13,10 @@ import { type LogLine, noteProblem, writeLogLine } from "#src/metrics/log-line.t
 import { asProblem, openAiError } from "#src/problem.ts";
 import type { Call } from "./call.ts";
 import { callOf } from "./carried-call.ts";
+import { doorOf } from "./conduct.ts";
 import { generate } from "./generate.ts";
 import { questionOf, type Route } from "./question.ts";
+import { RESIDENCY_HEADER } from "./residency.ts";
 
 const ROUTE_OF = {
   "/v1/chat/completions": "chat",
@@ -30,7 +34,7 @@ const ORIGIN = "https://batch.invalid";
  * @param signal aborted when the line is not wanted any more
  */
 export async function askLine(
-  { batch, endpoint, principal, requestId, startedAtMs, body }: HandedOut,
+  { batch, endpoint, principal, signedBy, residency, requestId, startedAtMs, body }: HandedOut,
   env: Env,
   defer: Call["defer"],
   signal: AbortSignal,
@@ -41,9 +45,10 @@ export async function askLine(
     method: "POST",
     // The ledger knows the lines of a batch by it.
     headers: [
-      ["content-type", "application/json"],
-      ["x-workflow-id", batch],
-    ] as const,
+      ["content-type", "application/json"] as const,
+      ["x-workflow-id", batch] as const,
+      ...(residency === null ? [] : [[RESIDENCY_HEADER, residency] as const]),
+    ],
     body: new TextEncoder().encode(body),
     route: endpoint,
     principal,
@@ -61,6 +66,10 @@ export async function askLine(
 
   async function ask(): Promise<Answered> {
     const call = { ...(await callOf(carried, env, defer, signal)), log, isBackground: true };
+    // A batch outlives its token, whose time may be over by now; but not the trust in whoever signed it.
+    const { tokens } = doorOf(env, call.isolate, call.catalog, defer);
+    if (!(await holds({ untilMs: Number.POSITIVE_INFINITY, signedBy }, tokens)))
+      throw refusal("invalid_token", "the issuer's key that the order came by is not trusted any more");
     const response = await generate(call, (document) => questionOf(ROUTE_OF[endpoint], document));
     // Parsed, because a late answer begins with white space, and a line must not be broken.
     const document: unknown = JSON.parse(await response.text());

@@ -6,10 +6,11 @@ import { ENDPOINTS } from "#src/batches/input-line.ts";
 import { batchObject, pageOf } from "#src/batches/openai-shape.ts";
 import { Problem } from "#src/problem.ts";
 import { readJson } from "./body.ts";
-import type { KnownCall } from "./call.ts";
+import type { KnownCall, ProvenCall } from "./call.ts";
 import { limitField, membersOf, queryOf, wrongField } from "./fields.ts";
 import { askShelf, mintId } from "./files.ts";
 import { tierOf } from "./limits.ts";
+import { residencyWish } from "./residency.ts";
 
 /** Sixteen pairs of 64 and 512 characters, every one escaped, and what stands around them. */
 const MAX_BODY_BYTES = 128 * 1024;
@@ -31,14 +32,14 @@ const wanted = z.strictObject({
 const listQuery = z.strictObject({ after: z.string().nullable().default(null), limit: limitField(20, 100) });
 
 /**
- * `POST /v1/batches`. The caller's tier, roles and key count as they are now.
+ * `POST /v1/batches`. The caller's tier, roles and key count as they are now, and so does what it says of residency.
  *
  * @throws Problem for a wrong body, `insufficient_permissions`, `file_not_found`, `storage_full`
  */
-export async function createBatch(call: KnownCall): Promise<Response> {
+export async function createBatch(call: ProvenCall): Promise<Response> {
   const { document } = await readJson(call.request, MAX_BODY_BYTES);
   const { input_file_id: inputFileId, endpoint, metadata: pairs } = membersOf(wanted, document);
-  const { principal } = call;
+  const { principal, proof } = call;
   const scope = endpoint === "/v1/embeddings" ? "embeddings" : "inference";
   if (!permits(principal, { scope })) throw new Problem("insufficient_permissions");
   // Half of what the caller may have in flight is left to the caller itself.
@@ -51,6 +52,8 @@ export async function createBatch(call: KnownCall): Promise<Response> {
     endpoint,
     metadata: pairs,
     principal,
+    signedBy: proof.signedBy,
+    residency: residencyWish(call.request),
   };
   const made = await askShelf(call, async (shelf) => shelf.addBatch(order, parallel));
   if (made === "no_file") throw new Problem("file_not_found", { param: "input_file_id" });

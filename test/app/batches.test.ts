@@ -11,25 +11,42 @@ import { LARGEST_RESULT } from "#src/batches/result-line.ts";
 import { KEPT_MS } from "#src/batches/shelf.ts";
 import { inSession } from "#src/postgres/session.ts";
 import { answering, CATALOG, type Gateway, type Host } from "#test/support/gateway.ts";
+import { type TestIssuer, testIssuer } from "#test/support/issuer.ts";
 import { hostOf, modelOn, type StandIn, withHosts } from "#test/support/stand-ins.ts";
 
 const ENDPOINT = "/v1/chat/completions";
-const HOSTS = [hostOf("gpu", { slots: 64 }), hostOf("pair", { slots: 2 }), hostOf("shaky", { slots: 64 })];
+const HOSTS = [
+  hostOf("gpu", { slots: 64 }),
+  hostOf("pair", { slots: 2 }),
+  hostOf("shaky", { slots: 64 }),
+  hostOf("away", { slots: 64, location: "cloud", weight: 1e9 }),
+];
 const MODELS = [
   modelOn("big", ["gpu"]),
   modelOn("narrow", ["pair"]),
   modelOn("shaky", ["shaky"]),
+  modelOn("mixed", ["gpu", "away"], { affinity: false }),
   modelOn("embedder", ["gpu"], { kind: "embedding" }),
 ];
 const WIDE = CATALOG.tiers.default;
 
+/** An issuer of its own, for what must not trouble the others. */
+const SECOND = "https://second.example.test";
+
 let gateway: Gateway;
+let second: TestIssuer;
 let hosts: Record<string, StandIn>;
 beforeAll(async () => {
   for (const level of ["log", "error"] as const) vi.spyOn(console, level).mockReturnValue();
   ({ gateway, hosts } = await withHosts(HOSTS, MODELS, {
     tiers: { ...CATALOG.tiers, one: { ...WIDE, concurrency: 1 }, four: { ...WIDE, rpm: 4 } },
+    issuers: [{ issuer: SECOND, audience: "second" }],
   }));
+  second = await testIssuer(Date.now(), SECOND);
+  const others = vi.mocked(fetch).getMockImplementation() ?? second.fetcher;
+  vi.mocked(fetch).mockImplementation(async (input, init) =>
+    String(input).startsWith(SECOND) ? second.fetcher(input, init) : others(input, init),
+  );
 });
 beforeEach(() => {
   for (const host of Object.values(hosts)) Object.assign(host, { answer: answering, isHeld: false, most: 0 });
@@ -493,6 +510,40 @@ describe("before all is done", () => {
     const known = await shelfOf(by).batch(made.id);
     expect(known?.batch).toMatchObject({ completed: 1, failed: 2, errors: [{ code: "invalid_api_key" }] });
   });
+});
+
+test("lines stay on the premises where their order says so, and an order that says anything else is none", async () => {
+  const by = await user();
+  for (const id of ["gpu", "away"]) Object.assign(host(id), { asked: [] });
+  const input_file_id = await upload(by, jsonl([line("h1", { model: "mixed" }), line("h2", { model: "mixed" })]));
+  const wish = { input_file_id, endpoint: ENDPOINT, completion_window: "24h" } as const;
+  const ordered = (residency: string) =>
+    by.client.batches.create(wish, { headers: { "x-causeway-residency": residency } });
+  expect(await refused(ordered("on_prem"))).toEqual([400, "invalid_value"]);
+  const batch = await until(by, (await ordered("on-prem")).id, "completed");
+  expect(batch.request_counts).toMatchObject({ completed: 2 });
+  expect([linesAsked("gpu").length, linesAsked("away").length]).toEqual([2, 0]);
+  await until(by, (await by.client.batches.create(wish)).id, "completed");
+  expect(linesAsked("away")).toHaveLength(2);
+});
+
+test("lines end with the trust in the issuer's key that their order came by", async () => {
+  const sub = crypto.randomUUID();
+  const client = clientWith(await second.sign({ aud: "second", sub, tier: "one" }));
+  const by = { client, sub, account: `${SECOND}|${sub}` };
+  const { host: slow, go } = holding(() => true);
+  host("gpu").answer = slow;
+  const made = await order(by, [line("i1"), line("i2"), line("i3")]);
+  await vi.waitFor(() => expect(host("gpu").inFlight).toBe(1), SOON);
+  second.answers.keys = () => Response.json({ keys: [{ ...second.publicJwk, kid: "another" }] });
+  const purged = await gateway.ask("/admin/issuer-keys", { method: "DELETE", as: { groups: ["ai-admins"] } });
+  expect(purged.status).toBe(200);
+  const token = () => refused(by.client.batches.list().then());
+  await vi.waitFor(async () => expect(await token()).toEqual([401, "invalid_api_key"]), SOON);
+  go();
+  await vi.waitFor(async () => expect((await shelfOf(by).batch(made.id))?.batch.status).toBe("cancelled"), SOON);
+  const known = await shelfOf(by).batch(made.id);
+  expect(known?.batch).toMatchObject({ completed: 1, failed: 2, errors: [{ code: "invalid_api_key" }] });
 });
 
 describe("files", () => {

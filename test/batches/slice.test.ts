@@ -6,7 +6,14 @@ const DONE: Answered = { outcome: { kind: "completed" }, status: 200, body: "{}"
 const principal = { accountId: "a", userId: "u", tenant: null, tier: "default", roles: [], scopes: [], keyId: null };
 
 const lineOf = (line: number): HandedOut => {
-  const rest = { endpoint: "/v1/chat/completions", principal, startedAtMs: 0, body: "{}" } as const;
+  const rest = {
+    endpoint: "/v1/chat/completions",
+    principal,
+    startedAtMs: 0,
+    body: "{}",
+    signedBy: null,
+    residency: null,
+  } as const;
   return { batch: "b", line, requestId: `r${line}`, ...rest };
 };
 
