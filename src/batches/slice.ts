@@ -7,6 +7,16 @@ import type { Answered } from "./result-line.ts";
 
 /** Afterwards somebody else is called: batches take turns, and the platform ends a consumer after 15 minutes. */
 const SLICE_MS = 15_000;
+/**
+ * Of one lane in one slice. A line is about ten calls of the platform's (claim, lease, ticket, host, ledger, report), and an
+ * invocation has 10,000 of them: what comes after the last one fails, and fails its host.
+ */
+const MOST_LINES = 100;
+/**
+ * Lines of one invocation at once, whosever they are. Of its connections six may wait for the head of their answer, which
+ * comes with the answer's end: a seventh is not sent, and its host would be blamed for its silence. One is for all else.
+ */
+export const MOST_LANES = 5;
 /** A batch that hears nothing for six of these takes the line for lost (`batch.ts`). */
 const RENEW_EVERY_MS = 10_000;
 /** A result is worth three tries: without it the line is run again. */
@@ -34,6 +44,11 @@ export type Ports = {
   readonly now: () => number;
 };
 
+/** How many lines of each batch may be run at once by whoever is called for so many batches. */
+export function lanesFor(batches: number): number {
+  return Math.max(1, Math.floor(MOST_LANES / batches));
+}
+
 /**
  * Runs lines for a while.
  *
@@ -59,7 +74,7 @@ export async function runSlice(ports: Ports, lanes: number): Promise<void> {
 
 /** One line after the other. @returns why it stopped */
 async function runLane(ports: Ports, untilMs: number): Promise<"time" | "nothing"> {
-  while (ports.now() < untilMs) {
+  for (let lines = 0; lines < MOST_LINES && ports.now() < untilMs; lines++) {
     const line = await ports.claim();
     if (line === null) return "nothing";
     const answered = await runHeld(ports, line);

@@ -1,12 +1,9 @@
 /** The consumer of the queue `batches`: for each message, lines of that batch for a while. */
 import { z } from "zod";
-import { runSlice } from "#src/batches/slice.ts";
+import { lanesFor, runSlice } from "#src/batches/slice.ts";
 import type { Env } from "#src/env.ts";
 import { askLine } from "./batch-line.ts";
 import type { Call } from "./call.ts";
-
-/** Lines of one batch at once; its order may allow fewer. */
-const LANES = 8;
 
 const message = z.object({ v: z.literal(1), account: z.string(), batch: z.string() });
 
@@ -20,11 +17,13 @@ export async function consumeBatches(
   env: Env,
   defer: Call["defer"],
 ): Promise<void> {
+  // A batch's order may allow fewer.
+  const lanes = lanesFor(deliveries.messages.length);
   await Promise.all(
     deliveries.messages.map(async (delivery) => {
       try {
         const { account, batch } = message.parse(delivery.body);
-        await runBatch(account, batch, env, defer);
+        await runBatch(account, batch, lanes, env, defer);
       } catch (cause) {
         console.error(JSON.stringify({ at: "batches.consume", cause: String(cause) }));
       }
@@ -33,7 +32,7 @@ export async function consumeBatches(
   );
 }
 
-async function runBatch(account: string, batch: string, env: Env, defer: Call["defer"]): Promise<void> {
+async function runBatch(account: string, batch: string, lanes: number, env: Env, defer: Call["defer"]): Promise<void> {
   const id = env.BATCHES.idFromString(account);
   // A stub is broken after a failure, so each call has its own.
   const shelf = () => env.BATCHES.get(id);
@@ -46,6 +45,6 @@ async function runBatch(account: string, batch: string, env: Env, defer: Call["d
       rest: (hasMore) => shelf().rest(batch, hasMore),
       now: Date.now,
     },
-    LANES,
+    lanes,
   );
 }

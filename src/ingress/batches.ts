@@ -4,6 +4,7 @@ import { permits } from "#src/auth/policy.ts";
 import type { Order } from "#src/batches/batch-store.ts";
 import { ENDPOINTS } from "#src/batches/input-line.ts";
 import { batchObject, pageOf } from "#src/batches/openai-shape.ts";
+import { MOST_LANES } from "#src/batches/slice.ts";
 import { Problem } from "#src/problem.ts";
 import { readJson } from "./body.ts";
 import type { KnownCall, ProvenCall } from "./call.ts";
@@ -15,8 +16,8 @@ import { residencyWish } from "./residency.ts";
 /** Sixteen pairs of 64 and 512 characters, every one escaped, and what stands around them. */
 const MAX_BODY_BYTES = 128 * 1024;
 const MOST_PAIRS = 16;
-/** Lines of one batch in flight at once. */
-const MOST_PARALLEL = 8;
+/** Lines of one batch in flight at once: as many as one invocation of the queue's consumer may run. */
+const MOST_PARALLEL = MOST_LANES;
 
 const metadata = z
   .record(z.string().min(1).max(64), z.string().max(512))

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Answered } from "#src/batches/result-line.ts";
-import { type HandedOut, type Ports, runSlice } from "#src/batches/slice.ts";
+import { type HandedOut, lanesFor, type Ports, runSlice } from "#src/batches/slice.ts";
 
 const DONE: Answered = { outcome: { kind: "completed" }, status: 200, body: "{}" };
 const principal = { accountId: "a", userId: "u", tenant: null, tier: "default", roles: [], scopes: [], keyId: null };
@@ -51,6 +51,18 @@ test("runs every line, a few at once, and says that it stops", async () => {
   await runSlice(ports, 3);
   expect(said.slice(0, -1).sort()).toEqual(Array.from({ length: 9 }, (_, at) => `${at + 1} 200`));
   expect([said.at(-1), seen.most]).toEqual(["rest", 3]);
+});
+
+test("lines that are quick leave the rest to somebody else: one invocation may call so often and no more", async () => {
+  const { ports, said, seen } = world(1_000, { run: async () => DONE });
+  await runSlice(ports, 5);
+  expect(seen.claimed).toBeLessThanOrEqual(500);
+  expect(said.filter((what) => what === "more" || what === "rest")).toEqual(["more"]);
+});
+
+test.each([1, 2, 3, 4, 5])("of %i batches no more lines run at once than may wait for their answers", (batches) => {
+  expect(lanesFor(batches)).toBeGreaterThanOrEqual(1);
+  expect(batches * lanesFor(batches)).toBeLessThan(6);
 });
 
 test("calls somebody else when its time is up, before a slow line has ended", async () => {
