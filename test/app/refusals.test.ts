@@ -1,7 +1,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { app } from "#src/app.ts";
+import { app, ROUTES } from "#src/app.ts";
 import type { Env } from "#src/env.ts";
 import { type Asked, CHAT, type Gateway, startGateway } from "#test/support/gateway.ts";
 
@@ -224,6 +224,48 @@ describe("400, 413, 415 and 404: the question is wrong", () => {
 
   test("none of them asked a host", () => {
     expect(gateway.asked).toEqual([]);
+  });
+});
+
+describe("whatever is sent to a route that reads a body is the caller's own fault, and soon said so", () => {
+  const form = { "content-type": "multipart/form-data; boundary=b" };
+  const disposition = "--b\r\ncontent-disposition: form-data; name=";
+  const utf8 = new TextEncoder();
+  const bodies: Record<string, Asked> = {
+    nothing: { method: "POST" },
+    "half a document": { body: "{" },
+    "no object": { body: "null" },
+    "brackets without end": { body: "[".repeat(100_000) },
+    "a prototype": { body: '{"__proto__":{"model":"org/plain"}}' },
+    "half a surrogate pair": { body: '{"model":"\\ud800","input_file_id":"\\ud800"}' },
+    "UTF-16": { body: new Uint8Array([0xff, 0xfe, 0x7b, 0, 0x7d, 0]) },
+    "1 MiB and more": { body: new Uint8Array(1024 * 1024 + 5) },
+    "wrong types": {
+      body: { model: 7, messages: 7, input: 7, query: [], documents: {}, input_file_id: [], endpoint: {} },
+    },
+    "a form without a boundary": { body: "x", headers: { "content-type": "multipart/form-data" } },
+    "a form with an endless header": { body: `--b\r\nX: ${"y".repeat(20_000)}\r\n\r\nx\r\n--b--`, headers: form },
+    "a form of many parts": { body: `${`${disposition}"f"\r\n\r\nx\r\n`.repeat(2_000)}--b--`, headers: form },
+    "a form with a line end in a name": { body: `${disposition}"fi\r\nle"\r\n\r\nx\r\n--b--`, headers: form },
+    "a form with a name that is not UTF-8": {
+      body: Uint8Array.from([...utf8.encode(`${disposition}"`), 0xff, ...utf8.encode('"\r\n\r\nx\r\n--b--')]),
+      headers: form,
+    },
+  };
+  // A ticket is asked for by nothing at all.
+  const paths = ROUTES.filter(
+    ({ method, path, need }) => method === "POST" && need !== "admin" && path !== "/v1/tickets" && !path.includes(":"),
+  ).map(({ path }) => path);
+
+  test.each(paths)("%s", async (path) => {
+    const said: unknown[] = [];
+    for (const [name, asked] of Object.entries(bodies)) {
+      const response = await gateway.ask(path, { ...asked, as: { sub: "hostile" } });
+      const document: unknown = JSON.parse(await response.text());
+      if (response.status < 400 || response.status > 499 || !JSON.stringify(document).includes("error"))
+        said.push([name, response.status, document]);
+    }
+    expect(said).toEqual([]);
   });
 });
 
