@@ -49,7 +49,11 @@ export function leaseOf(
   if (admitted.kind === "key_retired") throw refusal("invalid_token", "the key was revoked");
   if (admitted.kind === "denied") throw denied(admitted);
   call.defer(release(call, draft.id, admitted.late));
-  const windows = takeLocally(call.isolate.allowances, call.principal.accountId, tier, Date.now());
+  // It is small, and for callers: lines of batches can wait until the account is back.
+  const windows =
+    call.isBackground === true
+      ? null
+      : takeLocally(call.isolate.allowances, call.principal.accountId, tier, Date.now());
   if (windows !== null) return localLease(call, draft, totalMs, { windows, slots: [] });
   throw new Problem("limits_unavailable", { retryAfterS: UNREACHABLE_RETRY_AFTER_S, cause: admitted.cause });
 }

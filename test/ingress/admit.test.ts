@@ -66,6 +66,12 @@ describe("an account that cannot be reached", () => {
     expect(problem).toMatchObject({ code: "limits_unavailable", facts: { retryAfterS: 2 } });
   });
 
+  test("with one that is for callers: work that nobody waits for takes none of it", () => {
+    const { call, tier } = calling({}, 2);
+    const line = { ...call, isBackground: true };
+    expect(thrownBy(() => leaseOf(line, tier, DRAFT, TOTAL_MS, lost())).code).toBe("limits_unavailable");
+  });
+
   test("with one: exactly so many a minute, marked, and the queue keeps the draft until the request must be over", async () => {
     const { call, tier, queued } = calling({}, 2);
     const lease = leaseOf(call, tier, DRAFT, TOTAL_MS, lost());
