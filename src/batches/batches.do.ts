@@ -117,15 +117,16 @@ export class Batches extends DurableObject<Env> {
   /** Never throws: the platform drops an alarm after six failures. */
   override async alarm(): Promise<void> {
     let notBeforeMs = 0;
-    for (const { order } of this.#shelf.batches.open()) {
+    const attempt = async (batch: string | null, work: () => Promise<void> | void): Promise<void> => {
       try {
-        await this.#look(order);
+        await work();
       } catch (cause) {
-        console.error(JSON.stringify({ at: "batches.alarm", batch: order.id, cause: String(cause) }));
+        console.error(JSON.stringify({ at: "batches.alarm", batch, cause: String(cause) }));
         notBeforeMs = Date.now() + RETRY_MS;
       }
-    }
-    this.#shelf.sweep(Date.now());
+    };
+    for (const { order } of this.#shelf.batches.open()) await attempt(order.id, () => this.#look(order));
+    await attempt(null, () => this.#shelf.sweep(Date.now()));
     await this.#arm(notBeforeMs);
   }
 
