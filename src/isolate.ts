@@ -27,6 +27,8 @@ export type Isolate = {
   readonly penalties: Penalties;
   readonly denials: Denials;
   readonly allowances: LocalAllowances;
+  /** By account: the files that it sends at the moment. */
+  readonly uploads: Map<string, number>;
 };
 
 const isolates = new WeakMap<object, Isolate>();
@@ -46,6 +48,7 @@ export function isolateOf(env: Env): Isolate {
     penalties: new Map(),
     denials: newDenials(),
     allowances: new Map(),
+    uploads: new Map(),
   };
   isolates.set(env, fresh);
   return fresh;

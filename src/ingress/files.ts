@@ -15,6 +15,8 @@ import { uploadOf } from "./upload.ts";
 /** An object answers within a few ms, also one that takes in or hands out a large file. */
 const SHELF_WITHIN_MS = 15_000;
 const RETRY_AFTER_S = 2;
+/** Of one account, in one isolate: its 128 MB are everybody's, and a file is held in it twice while it is put away. */
+const MOST_UPLOADS = 2;
 /** Read at once while content is handed out. */
 const PIECE_BYTES = 1_000_000;
 
@@ -40,8 +42,26 @@ export async function askShelf<T>(
   });
 }
 
-/** `POST /v1/files`. @throws Problem for a wrong form, and `storage_full` */
+/** `POST /v1/files`. @throws Problem for a wrong form, `storage_full`, and `rate_limit_exceeded` for too many at once */
 export async function createFile(call: KnownCall): Promise<Response> {
+  const { uploads } = call.isolate;
+  const { accountId } = call.principal;
+  const others = uploads.get(accountId) ?? 0;
+  if (others >= MOST_UPLOADS) {
+    const message = "You send too many files at once.";
+    throw new Problem("rate_limit_exceeded", { message, retryAfterS: RETRY_AFTER_S });
+  }
+  uploads.set(accountId, others + 1);
+  try {
+    return await kept(call);
+  } finally {
+    const left = (uploads.get(accountId) ?? 1) - 1;
+    if (left > 0) uploads.set(accountId, left);
+    else uploads.delete(accountId);
+  }
+}
+
+async function kept(call: KnownCall): Promise<Response> {
   const { filename, bytes } = await uploadOf(call.request);
   const id = mintId("file-");
   const file = await askShelf(call, (shelf) => shelf.addFile({ id, filename }, bytes));

@@ -698,6 +698,34 @@ describe("files", () => {
       expect([response.status, error.code]).toEqual(is);
     });
 
+    test("more at once than one caller needs: each is held in memory", async () => {
+      const authorization = `Bearer ${await gateway.issuer.sign({ sub: crypto.randomUUID() })}`;
+      const headers = { authorization, "content-type": "multipart/form-data; boundary=b" };
+      const opening = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n{}\r\n';
+      const rest = '--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b--\r\n';
+      const utf8 = new TextEncoder();
+      const uploads = [1, 2].map(() => {
+        const { readable, writable } = new IdentityTransformStream();
+        const writer = writable.getWriter();
+        const answer = exports.default.fetch("http://x/v1/files", { method: "POST", headers, body: readable });
+        return { writer, answer, opened: writer.write(utf8.encode(opening)) };
+      });
+      await Promise.all(uploads.map(({ opened }) => opened));
+      const upload = () =>
+        exports.default.fetch("http://x/v1/files", { method: "POST", headers, body: opening + rest });
+      const third = await upload();
+      expect([third.status, ((await third.json()) as { error: { code: string } }).error.code]).toEqual([
+        429,
+        "rate_limit_exceeded",
+      ]);
+      for (const { writer, answer } of uploads) {
+        await writer.write(utf8.encode(rest));
+        await writer.close();
+        expect((await answer).status).toBe(200);
+      }
+      expect((await upload()).status).toBe(200);
+    });
+
     test("a body without an end is read no further than the largest file", async () => {
       let sentBytes = 0;
       const opening = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n';
