@@ -1,6 +1,8 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { lanesFor, MOST_LANES } from "#src/batches/slice.ts";
 import { type Env, envProblems, secretOf } from "#src/env.ts";
+import wranglerToml from "../../wrangler.toml?raw";
 
 /** The fields at fault when these are changed. */
 function wrong(changed: Record<string, unknown>): string[] {
@@ -9,6 +11,16 @@ function wrong(changed: Record<string, unknown>): string[] {
 
 test("the bindings of wrangler.toml are complete", () => {
   expect(envProblems(env)).toEqual([]);
+});
+
+test("the platform's own log keeps no URL: a question may stand in one", () => {
+  expect(wranglerToml).toMatch(/^observability = .*\binvocation_logs = false\b/m);
+});
+
+test("whoever is called for batches is called for no more than it may run lines at once", () => {
+  const consumer = wranglerToml.split("[[queues.consumers]]").find((text) => text.includes('queue = "batches"'));
+  const batches = Number(/^max_batch_size = (\d+)$/m.exec(consumer ?? "")?.[1]);
+  expect(batches * lanesFor(batches)).toBeLessThanOrEqual(MOST_LANES);
 });
 
 describe("named when missing or wrong", () => {
