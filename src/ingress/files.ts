@@ -10,6 +10,7 @@ import { Problem } from "#src/problem.ts";
 import { within } from "#src/within.ts";
 import type { KnownCall } from "./call.ts";
 import { limitField, queryOf, wrongField } from "./fields.ts";
+import { guard } from "./guard.ts";
 import { uploadOf } from "./upload.ts";
 
 /** An object answers within a few ms, also one that takes in or hands out a large file. */
@@ -42,8 +43,14 @@ export async function askShelf<T>(
   });
 }
 
-/** `POST /v1/files`. @throws Problem for a wrong form, `storage_full`, and `rate_limit_exceeded` for too many at once */
+/**
+ * `POST /v1/files`.
+ *
+ * @throws Problem for a wrong form, `storage_full`, `rate_limit_exceeded` for too many at once, `address_rate_exceeded`
+ */
 export async function createFile(call: KnownCall): Promise<Response> {
+  // Taken no faster than questions are, which cost less here. The penalties were looked at at the door.
+  await guard(call.address, "completions", call.env, new Map(), call.arrivedAtMs);
   const { uploads } = call.isolate;
   const { accountId } = call.principal;
   const others = uploads.get(accountId) ?? 0;

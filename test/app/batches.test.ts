@@ -698,6 +698,19 @@ describe("files", () => {
       expect([response.status, error.code]).toEqual(is);
     });
 
+    test("and no more of them in a second than questions", async () => {
+      const headers = { "cf-connecting-ip": "198.51.100.77", "content-type": "text/plain" };
+      const body = "x";
+      const answers = await Promise.all(
+        Array.from({ length: 125 }, () => gateway.ask("/v1/files", { as: { sub: "uploader" }, headers, body })),
+      );
+      const codes = await Promise.all(
+        answers.map(async (answer) => ((await answer.json()) as { error: { code: string } }).error.code),
+      );
+      expect(codes).toContain("address_rate_exceeded");
+      expect(codes).toContain("unsupported_media_type");
+    });
+
     test("more at once than one caller needs: each is held in memory", async () => {
       const authorization = `Bearer ${await gateway.issuer.sign({ sub: crypto.randomUUID() })}`;
       const headers = { authorization, "content-type": "multipart/form-data; boundary=b" };
