@@ -2,12 +2,12 @@
  * What Anthropic's official client makes of the gateway, inside workerd and without a network: messages whole and
  * streamed, tools, counts, and which class of error each refusal becomes.
  */
-import { env, exports } from "cloudflare:workers";
+import { exports } from "cloudflare:workers";
 import Anthropic from "@anthropic-ai/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { JsonObject } from "#src/json.ts";
-import { inSession } from "#src/postgres/session.ts";
 import { CATALOG, type Gateway, startGateway, streamed } from "#test/support/gateway.ts";
+import { ledgerRows } from "#test/support/ledger.ts";
 
 const WIDE = CATALOG.tiers.default;
 const hostAt = (id: string, more: object = {}) => {
@@ -248,7 +248,7 @@ describe.each([
     const { client, ids } = await userOf();
     await client.messages.create({ model, max_tokens: 9, messages: HELLO });
     await client.messages.stream({ model, max_tokens: 9, messages: HELLO }).finalMessage();
-    for (const row of await rowsOf(ids))
+    for (const row of await ledgerRows(...ids))
       expect(row).toMatchObject({
         route: "messages",
         outcome: "complete",
@@ -259,19 +259,6 @@ describe.each([
       });
   });
 });
-
-/** Rows of the ledger by request id, once they are all there. */
-async function rowsOf(ids: readonly (string | null)[]): Promise<Record<string, unknown>[]> {
-  const text = "SELECT * FROM inference_logs WHERE id = ANY ($1::uuid[]) ORDER BY id";
-  return vi.waitFor(
-    async () => {
-      const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text, [ids]));
-      expect(rows).toHaveLength(ids.length);
-      return rows;
-    },
-    { timeout: 5_000, interval: 100 },
-  );
-}
 
 describe("tools", () => {
   const asked = {
@@ -554,7 +541,7 @@ describe("a stream that cannot go on ends in an error that the client throws", (
     expect(thrown).toMatchObject({ type: "api_error", error: { request_id: ids[0] } });
     expect("hello".startsWith(text) && text !== "").toBe(true);
     expect(attempts()).toBe(1);
-    const [row] = await rowsOf(ids);
+    const [row] = await ledgerRows(...ids);
     expect(row).toMatchObject({ outcome: "upstream_error", route: "messages" });
   });
 
@@ -644,7 +631,7 @@ describe("tokens are counted", () => {
     expect(data).toEqual({ input_tokens: tokens });
     expect(said.map(({ path }) => path)).toEqual(paths);
     expect(response.headers.get("x-causeway-count")).toBe(counts);
-    const [row] = await rowsOf(ids);
+    const [row] = await ledgerRows(...ids);
     expect(row).toMatchObject({
       route: "count_tokens",
       outcome: "complete",
@@ -696,7 +683,7 @@ describe("tokens are counted", () => {
     expect(await ask({ model: "absent" })).toBeInstanceOf(Anthropic.NotFoundError);
     host = () => Response.json({ error: { message: "no", type: "BadRequestError" } }, { status: 400 });
     expect(await ask({})).toBeInstanceOf(Anthropic.BadRequestError);
-    const [row] = await rowsOf(ids.slice(-1));
+    const [row] = await ledgerRows(...ids.slice(-1));
     expect(row).toMatchObject({ outcome: "rejected", route: "count_tokens" });
   });
 });
