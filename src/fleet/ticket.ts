@@ -247,7 +247,8 @@ function record({ book, now }: Counter, { id, model }: Wish, host: string, why: 
   book.decided({ atMs: now(), id, model, host, why });
 }
 
-function once<A extends unknown[]>(work: (...args: A) => void): (...args: A) => void {
+/** What ends is ended once, however often it is said. */
+export function once<A extends unknown[]>(work: (...args: A) => void): (...args: A) => void {
   let isDone = false;
   return (...args) => {
     if (isDone) return;

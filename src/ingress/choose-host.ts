@@ -7,7 +7,7 @@ import { mayServe } from "#src/fleet/health.ts";
 import { weightOf } from "#src/fleet/line.ts";
 import { orderOf } from "#src/fleet/order.ts";
 import type { Outcome } from "#src/fleet/outcome.ts";
-import { type Ticket, type Turn, takeTicket } from "#src/fleet/ticket.ts";
+import { once, type Ticket, type Turn, takeTicket } from "#src/fleet/ticket.ts";
 import { candidatesOf } from "#src/fleet/variants.ts";
 import { pairKey } from "#src/fleet/view.ts";
 import { counterOf, fleetNow } from "#src/fleet/watch.ts";
@@ -107,10 +107,11 @@ function seated({ call }: Asking, ticket: Ticket, weighed: readonly Weighed[], i
   const { choice } = ticket;
   loads.started(choice, weighed, Date.now());
   const held = keptAlive(ticket, call);
-  const finish: Ticket["finish"] = (outcome, weight) => {
+  // A host that was lost in the midst of an answer has ended before the answer does.
+  const finish: Ticket["finish"] = once((outcome, weight) => {
     loads.finished(choice);
     held.finish(outcome, weight);
-  };
+  });
   return { host: choice.host, served: choice.served, isFallback, askedAtMs: null, ticket: { ...ticket, finish } };
 }
 

@@ -1,5 +1,6 @@
 /** A host dies in the middle of its answer while others serve the model: the caller gets the whole of it all the same. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { AffinityLoads } from "#src/fleet/affinity.ts";
 import type { JsonObject } from "#src/json.ts";
 import { type Death, engine, type Kind, type Seen } from "#test/support/engine.ts";
 import { CHAT, type Gateway } from "#test/support/gateway.ts";
@@ -195,10 +196,13 @@ describe("what is not carried on ends in one error event", () => {
     expect((await ledgerRows(ended.requestId))[0]).toMatchObject({ outcome: "upstream_error", completion_tokens: 4 });
   });
 
-  test("nobody is left who could", async () => {
+  test("nobody is left who could: each host's work ends once", async () => {
     host("both-a").answer = engine("vllm", { how: "cut", afterTokens: 4 });
     host("both-b").answer = engine("vllm", { how: "cut", afterTokens: 2 });
+    const ends = vi.spyOn(AffinityLoads.prototype, "finished");
     const ended = await streamOf("both");
+    expect(ends.mock.calls.map(([{ host }]) => host.id)).toEqual(["both-a", "both-b"]);
+    ends.mockRestore();
     expect(ended).toMatchObject({ isDone: false, errors: ["upstream_error"] });
     expect((await ledgerRows(ended.requestId))[0]).toMatchObject({ outcome: "upstream_error", completion_tokens: 6 });
   });
