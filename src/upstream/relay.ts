@@ -8,14 +8,17 @@
  */
 import { Problem } from "#src/problem.ts";
 import { EventTooLarge } from "#src/sse.ts";
+import { before } from "#src/within.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { lastWords } from "./last-words.ts";
-import { tokensOf } from "./tally.ts";
+import { NOTHING_YET, tokensOf } from "./tally.ts";
 import type { Voice } from "./voice.ts";
 import { type Deadlines, Waiting } from "./waiting.ts";
 
 const PING = new TextEncoder().encode(": ping\n\n");
+/** A host ends its stream with the last word; one that leaves it open would keep the connection for good. */
+const END_WITHIN_MS = 1_000;
 
 /** A host's answer that has begun: what was read of it until its first content, and the way to the rest. */
 export type Source = {
@@ -81,9 +84,9 @@ export function relay(
   let stopHeartbeat = (): void => undefined;
   let over = false;
   let firstContentAtMs: number | null = null;
+  /** What the answer had cost when its last events were taken for the caller. */
+  let seen = NOTHING_YET;
 
-  // Nobody else awaits it when the caller leaves before the first read.
-  opening.catch(() => undefined);
   const end = (how: RelayEnd): void => {
     over = true;
     stopHeartbeat();
@@ -92,14 +95,22 @@ export function relay(
   const begin = (begun: Source): Source => {
     source = begun;
     head = begun.head;
+    reading = null;
     if (begun.stream.hasContent) firstContentAtMs ??= now();
     return begun;
   };
+  // Also when nobody reads: what it brought along is counted if the caller leaves.
+  opening.then(
+    (begun) => over || begin(begun),
+    () => undefined,
+  );
   const complete = (controller: Controller): void => {
+    if (over) return;
     end({ kind: "complete" });
     controller.close();
     // Its end is read, so that the connection can be used again; a host that goes on is cut off.
-    source?.reader.read().then(({ done }) => done || hangUp(), hangUp);
+    if (source !== null)
+      before(END_WITHIN_MS, source.reader.read()).then((part) => part?.done === true || hangUp(), hangUp);
   };
   const fail = (controller: Controller, problem: Problem): void => {
     if (over) return;
@@ -108,13 +119,24 @@ export function relay(
     controller.enqueue(voice.fail(problem));
     controller.close();
   };
-  /** Passes it on in the caller's words. @returns whether there was anything to say */
-  const say = (controller: Controller, { protocol }: AnswerStream, events: Uint8Array | null): boolean => {
-    const isCallersOwn = events !== null && protocol !== "openai";
-    if (isCallersOwn) voice.heard?.(events);
-    const said = events === null || isCallersOwn ? events : voice.say(events);
-    if (said === null) return false;
-    controller.enqueue(said);
+  /**
+   * Passes it on in the caller's words. Where there are none the stream ends: whoever went on from there, or said that it
+   * is over, would leave out a part that nobody misses.
+   *
+   * @returns whether there was anything to say
+   */
+  const say = (controller: Controller, { protocol, tally }: AnswerStream, events: Uint8Array | null): boolean => {
+    seen = tally;
+    if (events === null) return false;
+    try {
+      if (protocol !== "openai") voice.heard?.(events);
+      const said = protocol === "openai" ? voice.say(events) : events;
+      if (said === null) return false;
+      controller.enqueue(said);
+    } catch (cause) {
+      fail(controller, problemOf(cause));
+      return false;
+    }
     waiting.forCaller(now());
     return true;
   };
@@ -184,12 +206,14 @@ export function relay(
     if (over) return;
     over = true;
     stopHeartbeat();
-    const seenTokens = source === null ? 0 : tokensOf(source.stream.tally);
     // A host that has gone as well leaves what was counted.
     if (source !== null) await lastWords(source.reader, source.stream, reading).catch(() => undefined);
     hangUp();
-    const unseenTokens = source === null ? 0 : Math.max(0, tokensOf(source.stream.tally) - seenTokens);
-    end(source?.stream.endedWell === true ? { kind: "complete" } : { kind: "client_left", unseenTokens });
+    const tally = source?.stream.tally ?? seen;
+    // Where only counts came, it is the count that has changed: what was made by then has been seen.
+    const unseenTokens = tally.contentPieces === seen.contentPieces ? 0 : Math.max(0, tokensOf(tally) - tokensOf(seen));
+    const isWhole = source?.stream.endedWell === true && tally.contentPieces === seen.contentPieces;
+    end(isWhole ? { kind: "complete" } : { kind: "client_left", unseenTokens });
   };
   const beat = (controller: Controller): void => {
     if (over) return;

@@ -2,9 +2,10 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Problem } from "#src/problem.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
+import { BrokenStream } from "#src/upstream/answer-stream.ts";
 import { OpenAiStream } from "#src/upstream/openai-stream.ts";
 import { type CarryOn, relay, type Source } from "#src/upstream/relay.ts";
-import { PLAIN } from "#src/upstream/voice.ts";
+import { PLAIN, type Voice } from "#src/upstream/voice.ts";
 import type { Deadlines } from "#src/upstream/waiting.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
 
@@ -27,7 +28,13 @@ afterEach(() => {
 
 /** A host that says what the test says, and a relay before it. */
 function play(
-  options: { deadlines?: Partial<Deadlines>; opening?: Promise<Source>; heartbeatMs?: number; carryOn?: CarryOn } = {},
+  options: {
+    deadlines?: Partial<Deadlines>;
+    opening?: Promise<Source>;
+    heartbeatMs?: number;
+    carryOn?: CarryOn;
+    voice?: Voice;
+  } = {},
 ) {
   const clock = { nowMs: 1_000_000 };
   const seen = { pulls: 0, hungUp: 0, settled: 0 };
@@ -51,7 +58,7 @@ function play(
   const relayed = relay(options.opening ?? Promise.resolve({ reader: body.getReader(), stream, head: null }), {
     deadlines: { ...DEADLINES, ...options.deadlines },
     heartbeatMs: options.heartbeatMs ?? BEAT_MS,
-    voice: PLAIN,
+    voice: options.voice ?? PLAIN,
     carryOn: options.carryOn ?? (() => Promise.resolve(null)),
     hangUp: () => seen.hungUp++,
     now: () => clock.nowMs,
@@ -239,6 +246,65 @@ describe("a caller who leaves", () => {
   });
 });
 
+describe("what a host made and the caller never got", () => {
+  const usage = (tokens: number): string =>
+    `data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":${tokens}}}\n\n`;
+
+  test("the beginning that nobody has read", async () => {
+    const stream = new OpenAiStream({ usageChunk: true, member: "usage" });
+    const head = stream.push(utf8(ROLE + token("a") + token("b")));
+    const { reader, ended, seen } = play({ opening: Promise.resolve({ reader: silent(), stream, head }) });
+    await beats(1);
+    await reader.cancel();
+    expect(await ended).toEqual({ kind: "client_left", unseenTokens: 2 });
+    expect(seen.hungUp).toBe(1);
+  });
+
+  test("an end that came when the caller was gone", async () => {
+    const { say, read, reader, ended, end } = play();
+    say(token("a"));
+    await read();
+    for (const event of [token("b"), token("c"), DONE]) say(event);
+    end();
+    await reader.cancel();
+    expect(await ended).toEqual({ kind: "client_left", unseenTokens: 2 });
+  });
+
+  test("of tokens that came in one piece with more, those that were passed are seen", async () => {
+    const { say, read, reader, ended } = play();
+    say(token("a") + usage(4));
+    await read();
+    say(token("b"));
+    say(usage(7));
+    await reader.cancel();
+    expect(await ended).toEqual({ kind: "client_left", unseenTokens: 3 });
+  });
+
+  test("of the host that carries on, when the caller leaves after its first words", async () => {
+    const further = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = further.writable.getWriter();
+    const next = new OpenAiStream({ usageChunk: true, member: "usage" });
+    const source = { reader: further.readable.getReader(), stream: next, head: next.push(utf8(token("a"))) };
+    const carryOn: CarryOn = () => Promise.resolve({ source, comment: utf8(": further\n\n") });
+    const { say, read, reader, reset, ended } = play({ carryOn });
+    say(token("a"));
+    await read();
+    const comment = read();
+    await beats(1);
+    reset();
+    expect(await comment).toBe(": further\n\n");
+    writer.write(utf8(token("b"))).catch(() => undefined);
+    await reader.cancel();
+    await ended;
+    expect(next.tally.contentPieces).toBe(2);
+  });
+});
+
+/** A host that says nothing any more. */
+function silent(): Source["reader"] {
+  return new ReadableStream<Uint8Array>({}, { highWaterMark: 0 }).getReader();
+}
+
 describe("a host that fails", () => {
   const hi = token("hi");
   const cases: { name: string; said: string[]; how: "end" | "reset" | "stay"; passed: string }[] = [
@@ -318,6 +384,45 @@ describe("a host that fails", () => {
     if (how === "silence") clock.nowMs += DEADLINES.betweenTokensMs + 1;
     expect((await all).join("").replaceAll(PING, "")).toBe(token("a") + DONE);
     expect(await ended).toEqual({ kind: "complete" });
+  });
+});
+
+test("a host that does not end its connection behind the last word is hung up on", async () => {
+  const { say, rest, ended, seen } = play();
+  say(token("a") + DONE);
+  expect((await rest()).join("")).toBe(token("a") + DONE);
+  expect(await ended).toEqual({ kind: "complete" });
+  await vi.waitFor(() => expect(seen.hungUp).toBe(1), { timeout: 3_000 });
+});
+
+describe("what the caller's protocol has no words for", () => {
+  test.each([
+    { name: "in the midst of the answer", said: [token("?")], how: "stay" },
+    { name: "with the word that it stops beside it", said: [token("?") + FINISH], how: "end" },
+    { name: "with the whole rest beside it", said: [token("?") + DONE], how: "end" },
+    {
+      name: "in its last word",
+      said: [`${token("a")}${FINISH}`, "data: [DONE]\n\n"],
+      how: "end",
+      speechless: "[DONE]",
+    },
+  ])("$name: one error event, and nobody carries it on", async ({ said, how, speechless = "?" }) => {
+    const carryOn = vi.fn<CarryOn>(() => Promise.resolve(null));
+    const say: Voice["say"] = (events) => {
+      if (textOf(events).includes(speechless)) throw new BrokenStream("no word for it");
+      return events;
+    };
+    const played = play({ voice: { ...PLAIN, say }, carryOn });
+    const all = played.rest();
+    for (const event of said) {
+      played.say(event);
+      await beats(1);
+    }
+    if (how === "end") played.end();
+    expect(codeAfter((await all).join(""), said.slice(0, -1).join(""))).toBe("upstream_error");
+    expect(await played.ended).toMatchObject({ kind: "upstream_error" });
+    expect(carryOn).not.toHaveBeenCalled();
+    expect(played.seen.hungUp).toBe(1);
   });
 });
 
