@@ -3,8 +3,8 @@
  * they came, but for the model's name, and what they cost is read on the way. Pure.
  */
 import type { Protocol } from "#src/ingress/wording.ts";
-import { fieldsOf, namedEventOf } from "#src/sse.ts";
-import { AnswerStream, BrokenStream, isObject, parseEvent } from "./answer-stream.ts";
+import { namedEventOf } from "#src/sse.ts";
+import { AnswerStream, BrokenStream, isObject, parseEvent, readEvent } from "./answer-stream.ts";
 import { finishReasonOf, messageCounts } from "./messages.ts";
 
 const STOP = namedEventOf("message_stop", '{"type":"message_stop"}');
@@ -39,7 +39,7 @@ export class MessagesStream extends AnswerStream {
   }
 
   protected take(event: Uint8Array): readonly Uint8Array[] {
-    const { name, data } = fieldsOf(event);
+    const { name, data } = readEvent(event);
     if (data === null) return [event];
     if (name === "error") throw new BrokenStream("the engine reported an error");
     const document = parseEvent(data);

@@ -3,8 +3,7 @@
  * hidden, and what the answer costs and how it ended is read on the way. Usage comes with the last event only, so what
  * a caller who left has cost is counted in pieces. Pure.
  */
-import { fieldsOf } from "#src/sse.ts";
-import { AnswerStream, BrokenStream, isObject, parseEvent } from "./answer-stream.ts";
+import { AnswerStream, BrokenStream, isObject, parseEvent, readEvent } from "./answer-stream.ts";
 import { chatUsage, finishReasonOf } from "./responses.ts";
 import { counts } from "./tally.ts";
 
@@ -22,7 +21,7 @@ export class ResponsesStream extends AnswerStream {
   }
 
   protected take(event: Uint8Array): readonly Uint8Array[] {
-    const { name, data } = fieldsOf(event);
+    const { name, data } = readEvent(event);
     if (data === null) return [event];
     const document = data.trim() === "[DONE]" ? {} : parseEvent(data);
     const { type = name, delta, response } = document;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { concat } from "#src/bytes.ts";
 import type { Host } from "#src/catalog/host.ts";
 import { countQuestion, messagesQuestion } from "#src/ingress/messages/question.ts";
 import type { JsonObject } from "#src/json.ts";
@@ -128,6 +129,14 @@ describe("a stream of a host's own", () => {
     expect(pass(stream, begin({}) + BLOCK + HEY + text)).toBe((begin({}) + BLOCK + HEY).replace("org/served", "m"));
     expect(stream.broken).not.toBeNull();
     expect(stream.endedWell).toBe(false);
+  });
+
+  test("breaks on what is not UTF-8, and what came before has passed, also in the same chunk", () => {
+    const stream = new MessagesStream("m");
+    const before = begin({}) + BLOCK + HEY + CLOSED + stopped("end_turn", {});
+    const garbage = concat([utf8("event: ping\ndata: "), new Uint8Array([0xff]), utf8("\n\n")]);
+    expect(textOf(stream.push(concat([utf8(before), garbage])) ?? new Uint8Array(0))).toContain("text_delta");
+    expect(stream.broken).not.toBeNull();
   });
 
   test("breaks where it does not begin with a start", () => {

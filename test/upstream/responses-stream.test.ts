@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { responsesShape } from "#scripts/lab/vllm/responses-shape.ts";
+import { concat } from "#src/bytes.ts";
 import { responsesQuestion } from "#src/ingress/responses/question.ts";
 import type { JsonObject } from "#src/json.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
@@ -167,10 +168,11 @@ describe("how it ends", () => {
     { name: "an end without a response", last: event("response.completed", {}) },
     { name: "chat's last word", last: "data: [DONE]\n\n" },
     { name: "what is no JSON", last: "data: {\n\n" },
+    { name: "what is not UTF-8", last: Uint8Array.from([...utf8("data: "), 0xff, ...utf8("\n\n")]) },
     { name: "what has no type", last: "data: {}\n\n" },
     { name: "an event without end", last: `data: ${"x".repeat(MAX_EVENT_BYTES)}` },
   ])("badly: $name, and only what came before it passes", ({ last }) => {
-    const { text, stream } = pass(utf8(delta + last));
+    const { text, stream } = pass(concat([utf8(delta), typeof last === "string" ? utf8(last) : last]));
     expect(text).toBe(delta);
     expect(stream.broken).not.toBeNull();
     expect(stream.endedWell).toBe(false);
