@@ -4,7 +4,7 @@
  * The policy: one plain text, streamed, of chat or of one raw prompt. Several answers to one question, tools, a form that
  * the text must keep to (JSON, a grammar), log probabilities and echoed prompts end in an error event instead: their
  * state is in the engine that died, and an answer that looks whole and is not would be worse than an error. So does an
- * answer that has begun to reason aloud or to call a tool, whatever was asked. Penalties count what was said before the
+ * answer that reasons aloud or calls a tool in whichever part, whatever was asked. Penalties count what was said before the
  * seam as prompt, and a seed starts anew: the text stays plausible, at temperature 0 without penalties it stays the same.
  */
 import { concat } from "#src/bytes.ts";

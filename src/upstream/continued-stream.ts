@@ -17,6 +17,7 @@ export class ContinuedStream extends AnswerStream {
   readonly #wantsUsage: boolean;
   /** What the caller has already of what this part says first. */
   #owed: string;
+  #hasGoneOn = false;
 
   /**
    * @param part reads the host's own stream and hides nothing
@@ -52,7 +53,7 @@ export class ContinuedStream extends AnswerStream {
   }
 
   override get hasContent(): boolean {
-    return this.#part.hasContent;
+    return this.#hasGoneOn;
   }
 
   override get tally(): Tally {
@@ -80,6 +81,8 @@ export class ContinuedStream extends AnswerStream {
   protected take(event: Uint8Array): readonly Uint8Array[] {
     const { data } = fieldsOf(event);
     if (data === null) return [event];
+    // What it thinks aloud or calls is not the rest of the text: an answer without that rest would look whole.
+    if (!this.#part.isPlainText) throw new BrokenStream("the part that goes on is more than one plain text");
     if (data.trim() === "[DONE]") {
       this.isWhole = true;
       return this.#wantsUsage ? [this.#usage(), event] : [event];
@@ -116,6 +119,7 @@ export class ContinuedStream extends AnswerStream {
     // What differs from it ends the repetition: the text goes on from there.
     this.#owed = at === text.length ? this.#owed.slice(at) : "";
     const more = text.slice(at);
+    this.#hasGoneOn ||= more !== "";
     this.noteText(more);
     return more;
   }

@@ -96,6 +96,29 @@ test("a third part begins where both have ended", () => {
   expect(stream.seam()).toMatchObject({ head: HEAD, text: "ab ", marks: [{ tokens: 2 }, { length: 3, tokens: 3 }] });
 });
 
+describe("a part that is more than one plain text is no continuation: the caller would miss the rest of its text", () => {
+  const logprobs = { content: [{ token: "b", logprob: 0 }] };
+  test.each([
+    { name: "it reasons", more: delta({ reasoning_content: "b" }) },
+    { name: "it calls a tool", more: delta({ tool_calls: [{ index: 0, function: { name: "f", arguments: "" } }] }) },
+    { name: "it is a second answer", more: event({ choices: [{ index: 1, delta: { content: "b" } }] }) },
+    { name: "it tells probabilities", more: event({ choices: [{ index: 0, delta: { content: "b" }, logprobs }] }) },
+  ])("$name", ({ more }) => {
+    const { stream, said } = heard(ROLE + more + FINISH + USAGE + DONE, seamAt("a"));
+    expect([said, stream.hasContent, stream.endedWell, stream.seam()]).toEqual(["", false, false, null]);
+    expect(stream.broken).not.toBeNull();
+    const [first, later] = [utf8(ROLE + delta({ content: "c" })), utf8(more + FINISH + DONE)];
+    const begun = heard([first, later], seamAt("a"));
+    expect([begun.said, begun.stream.hasContent, begun.stream.endedWell]).toEqual(["c", true, false]);
+    expect(begun.stream.broken).not.toBeNull();
+  });
+});
+
+test("it has begun when it has said something new", () => {
+  expect(heard(ROLE + delta({ content: "\n" }), seamAt("a\n"), "\n").stream.hasContent).toBe(false);
+  expect(heard(ROLE + delta({ content: "\nb" }), seamAt("a\n"), "\n").stream.hasContent).toBe(true);
+});
+
 test("a tool call in the second part cannot be carried on further", () => {
   const call = delta({ tool_calls: [{ index: 0, id: "c", type: "function", function: { name: "f", arguments: "" } }] });
   expect(heard(ROLE + call, seamAt("a")).stream.seam()).toBeNull();
