@@ -14,6 +14,9 @@ export class BrokenStream extends Error {
   override readonly name = "BrokenStream";
 }
 
+/** Marks of one seam: stop strings and white space of that many tokens are rare. */
+const MOST_MARKS = 1_024;
+
 /** Turns an engine's stream into the caller's. */
 export abstract class AnswerStream {
   /** In whose words its events are. A host that speaks the caller's own protocol needs no voice. */
@@ -30,7 +33,7 @@ export abstract class AnswerStream {
   #heldCharacters = 0;
   /** Up to the last character that is no white space. */
   #solidLength = 0;
-  #marks: Mark[] = [{ length: 0, tokens: 0 }];
+  #marks: Mark[] = [{ reach: 0, tokens: 0 }];
 
   /**
    * Takes what arrived. What cannot be passed on shows in `broken`, so that the whole events before it still pass.
@@ -106,12 +109,16 @@ export abstract class AnswerStream {
     return this.#text.toString();
   }
 
-  /** What the caller has already, and its tokens: this answer goes on from there. */
-  protected goOnFrom(text: string, tokens: number): void {
+  /**
+   * What the caller has already: this answer goes on from there.
+   *
+   * @param from the tokens of the parts before, and how far they reach
+   */
+  protected goOnFrom(text: string, from: Mark): void {
     this.#keepsCharacters = Number.POSITIVE_INFINITY;
     this.#text.append(text);
     this.#solidLength = text.trimEnd().length;
-    this.#marks = [{ length: 0, tokens }];
+    this.#marks = [from];
   }
 
   /** A dialect hands in each piece of text that passes, once it is counted. */
@@ -123,10 +130,12 @@ export abstract class AnswerStream {
     this.#text.append(piece.slice(0, room));
     const solid = piece.trimEnd();
     if (solid !== "") this.#solidLength = this.#text.length - (piece.length - solid.length);
-    this.#marks.push({ length: this.#text.length, tokens: tokensOf(this.tally) });
     // A seam is cut at the end of the text, or before the white space there.
-    const furthestBack = this.#solidLength - this.#heldCharacters;
-    while ((this.#marks[1]?.length ?? Number.POSITIVE_INFINITY) <= furthestBack) this.#marks.shift();
+    const beyond = this.#marks.findIndex(({ reach }) => reach > this.#solidLength);
+    this.#marks.splice(0, (beyond === -1 ? this.#marks.length : beyond) - 1);
+    // White space may be without end: of so many marks every second one tells enough.
+    if (this.#marks.length > MOST_MARKS) this.#marks = this.#marks.filter((_, at) => at % 2 === 0);
+    this.#marks.push({ reach: this.#text.length + this.#heldCharacters, tokens: tokensOf(this.tally) });
   }
 
   /** A dialect says once that the answer is more than one plain text, which only its own host can carry on. */
@@ -139,8 +148,7 @@ export abstract class AnswerStream {
   seam(): Seam | null {
     const { head } = this;
     if (head === null || !this.isPlainText || this.#isCut || this.#text.length === 0) return null;
-    const [marks, heldCharacters] = [this.#marks, this.#heldCharacters];
-    return { head, text: this.text, marks, heldCharacters, tally: this.tally };
+    return { head, text: this.text, marks: this.#marks, tally: this.tally };
   }
 
   /** True once the caller has got something that it waited for. */

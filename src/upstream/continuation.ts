@@ -118,10 +118,11 @@ export function continued(question: Question, seam: Seam, from: Host, to: Host):
 
 /**
  * Characters that a host holds back at the end of what it has made: of a text that could become a stop string vLLM always
- * holds the longest one's length less one; llama.cpp counts no token before it has passed.
+ * holds the longest one's length less one, where that is not to be part of the answer; llama.cpp counts no token before
+ * it has passed.
  */
 export function heldCharacters({ body }: Question, { engine }: Host): number {
-  if (engine !== "vllm") return 0;
+  if (engine !== "vllm" || body.include_stop_str_in_output === true) return 0;
   return Math.max(0, ...[body.stop ?? []].flat().map((stop) => String(stop).length - 1));
 }
 

@@ -31,7 +31,7 @@ export class ContinuedStream extends AnswerStream {
     this.#delivered = delivered;
     this.#owed = owed;
     this.#wantsUsage = wantsUsage;
-    this.goOnFrom(seam.text, delivered);
+    this.goOnFrom(seam.text, { reach: seam.text.length - owed.length, tokens: delivered });
   }
 
   override push(chunk: Uint8Array): Uint8Array | null {

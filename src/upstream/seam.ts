@@ -16,21 +16,31 @@ export type Seam = {
   readonly head: ChunkHead;
   /** All of the answer that has passed to the caller. */
   readonly text: string;
-  /** How many tokens had been made when how much of it had passed: so far back as a seam may be cut, oldest first. */
+  /** How far how many tokens reach: so far back as a seam may be cut, oldest first. */
   readonly marks: readonly Mark[];
-  /** Characters at the end of what its host has made that the host holds back, because they may begin a stop string. */
-  readonly heldCharacters: number;
   readonly tally: Tally;
 };
 
-export type Mark = { readonly length: number; readonly tokens: number };
+export type Mark = {
+  /**
+   * Characters of the text that these tokens make. An event's were made when what its host holds back, because it may
+   * begin a stop string, was made as well: they reach that much further than what has passed.
+   */
+  readonly reach: number;
+  readonly tokens: number;
+};
 
 /**
- * The tokens of a seam's text that are whole within its first characters. Those of an event were made when what is held
- * back was made as well: they have passed only once so much more text has.
+ * The tokens of a seam's text that are whole within its first characters. Between two marks they are taken to be of equal
+ * length: of what a host held back before it let the first word go, nothing tells where a token ends.
  */
-export function tokensWithin({ marks, heldCharacters }: Seam, length: number): number {
-  return marks.findLast((mark) => mark.length + heldCharacters <= length)?.tokens ?? marks[0]?.tokens ?? 0;
+export function tokensWithin({ marks }: Pick<Seam, "marks">, length: number): number {
+  const beyond = marks.findIndex(({ reach }) => reach > length);
+  const [below, above] = [marks.at(beyond === -1 ? -1 : Math.max(0, beyond - 1)), marks[beyond]];
+  if (below === undefined) return 0;
+  if (above === undefined || above === below) return below.tokens;
+  const part = (length - below.reach) / (above.reach - below.reach);
+  return below.tokens + Math.floor(part * (above.tokens - below.tokens));
 }
 
 export function headOf({ id, object, created, model }: Record<string, unknown>): ChunkHead {

@@ -14,11 +14,10 @@ const seamAt = (text: string, tokens: number, solidTokens = tokens, heldCharacte
   head: { id: "a", object: "chat.completion.chunk", created: 1, model: "m" },
   text,
   marks: [
-    { length: 1, tokens: 1 },
-    { length: text.trimEnd().length, tokens: solidTokens },
-    { length: text.length, tokens },
+    { reach: 1 + heldCharacters, tokens: 1 },
+    { reach: text.trimEnd().length + heldCharacters, tokens: solidTokens },
+    { reach: text.length + heldCharacters, tokens },
   ],
-  heldCharacters,
   tally: { ...NOTHING_YET, completionTokens: tokens, contentPieces: tokens },
 });
 
@@ -79,6 +78,12 @@ test.each([
   { name: "nothing without a stop string", host: VLLM, more: {}, held: 0 },
   { name: "the longest stop string less one", host: VLLM, more: { stop: ["a", "four"] }, held: 3 },
   { name: "a single one", host: VLLM, more: { stop: "two" }, held: 2 },
+  {
+    name: "nothing where it is part of the answer",
+    host: VLLM,
+    more: { stop: "two", include_stop_str_in_output: true },
+    held: 0,
+  },
   { name: "llama.cpp nothing that it has counted", host: LLAMA, more: { stop: "two" }, held: 0 },
 ])("held back: $name", ({ host, more, held }) => {
   expect(heldCharacters(question("chat", more), host)).toBe(held);

@@ -11,8 +11,7 @@ const HEAD = { id: "first", object: "chat.completion.chunk", created: 7, model: 
 const seamAt = (text: string): Seam => ({
   head: HEAD,
   text,
-  marks: [{ length: text.length, tokens: 2 }],
-  heldCharacters: 0,
+  marks: [{ reach: text.length, tokens: 2 }],
   tally: { ...NOTHING_YET, promptTokens: 5, completionTokens: 2, cachedTokens: 1, contentPieces: 2 },
 });
 
@@ -93,7 +92,7 @@ describe("what the caller has already is not said twice", () => {
 
 test("a third part begins where both have ended", () => {
   const { stream } = heard(ROLE + delta({ content: "b " }), seamAt("a"));
-  expect(stream.seam()).toMatchObject({ head: HEAD, text: "ab ", marks: [{ tokens: 2 }, { length: 3, tokens: 3 }] });
+  expect(stream.seam()).toMatchObject({ head: HEAD, text: "ab ", marks: [{ tokens: 2 }, { reach: 3, tokens: 3 }] });
 });
 
 describe("a part that is more than one plain text is no continuation: the caller would miss the rest of its text", () => {

@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { usageWish } from "#scripts/lab/exchange.ts";
+import { concat } from "#src/bytes.ts";
 import { EventTooLarge, fieldsOf, MAX_EVENT_BYTES } from "#src/sse.ts";
 import { type AnswerStream, BrokenStream } from "#src/upstream/answer-stream.ts";
 import { OpenAiStream, withoutMember } from "#src/upstream/openai-stream.ts";
+import { tokensWithin } from "#src/upstream/seam.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
 import { dialect, question } from "./asked.ts";
 import { ENGINES, PROMPT_TOKENS, steps, wire } from "./transcripts.ts";
@@ -294,6 +296,52 @@ describe("the text of the answer", () => {
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+describe("the tokens within what has passed", () => {
+  const piece = (content: string, completion_tokens: number) =>
+    utf8(
+      `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }], usage: { prompt_tokens: 1, completion_tokens } })}\n\n`,
+    );
+  /** vLLM with a stop string of 29 characters holds 28 back; words of five and their space, a token each. */
+  const words = "each maze this wild near blue sand road tree fish bird leaf ".repeat(3);
+  const HELD = 28;
+  const made = (tokens: number): OpenAiStream => {
+    const stream = new OpenAiStream({ usageChunk: true, member: "usage" }, true);
+    stream.keepText(10_000, HELD);
+    for (let token = 1, passed = 0; token <= tokens; token++) {
+      const upTo = Math.max(0, 5 * token - HELD);
+      stream.push(piece(words.slice(passed, upTo), token));
+      passed = upTo;
+    }
+    return stream;
+  };
+
+  test.each([
+    { made: 6, passed: 2, within: 0 },
+    { made: 7, passed: 7, within: 1 },
+    { made: 9, passed: 17, within: 3 },
+    { made: 11, passed: 27, within: 5 },
+    { made: 12, passed: 32, within: 6 },
+    { made: 20, passed: 72, within: 14 },
+  ])("of $made made, $passed characters: $within", ({ made: tokens, passed, within }) => {
+    const seam = made(tokens).seam();
+    expect(seam?.text).toBe(words.slice(0, passed));
+    expect(seam === null ? null : tokensWithin(seam, passed)).toBe(within);
+  });
+
+  test("white space without end costs no more than words", () => {
+    const stream = new OpenAiStream({ usageChunk: true, member: "usage" });
+    stream.keepText(1_000_000);
+    const blank = concat(
+      Array.from({ length: 1_000 }, () => utf8('data: {"choices":[{"delta":{"content":" "}}]}\n\n')),
+    );
+    for (let turn = 0; turn < 100; turn++) stream.push(blank);
+    const seam = stream.seam();
+    expect([seam?.marks.length, seam && tokensWithin(seam, 100_000)]).toEqual([expect.any(Number), 100_000]);
+    expect(seam?.marks.length).toBeLessThan(2_000);
+    expect(seam && tokensWithin(seam, 50_000)).toBe(50_000);
   });
 });
 
