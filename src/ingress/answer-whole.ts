@@ -5,6 +5,7 @@ import type { Attempt } from "#src/upstream/attempt.ts";
 import { askWhole, type WholeAnswer } from "#src/upstream/exchange.ts";
 import { hedged } from "#src/upstream/hedged.ts";
 import { lateAnswer } from "#src/upstream/late-answer.ts";
+import { tokensOf } from "#src/upstream/tally.ts";
 import { before } from "#src/within.ts";
 import {
   type Asking,
@@ -20,6 +21,7 @@ import {
 import type { Seat } from "./choose-host.ts";
 import { wordsOf } from "./content.ts";
 import { settleBehind } from "./settle.ts";
+import type { Wording } from "./wording.ts";
 
 /** Answers with one JSON document. */
 export async function answerWhole(asking: Asking): Promise<Response> {
@@ -55,15 +57,15 @@ export async function answerWhole(asking: Asking): Promise<Response> {
 function finishWhole(asking: Asking, { result, isHedged }: Asked): { text: string; by: Seat } {
   const { call, question, lease, model, keeping } = asking;
   if (result.kind !== "answered") throw unanswered(asking, result);
-  const { document, text, tally, protocol } = result.answer;
+  const { document, tally } = result.answer;
+  const said = inWords(question.wording, result.answer);
+  const [outcome, unseenTokens] = said instanceof Problem ? ["upstream_error" as const, tokensOf(tally)] : DELIVERED;
   // What the slower of two hosts has made, it never told.
-  const made = { by: result.by, attempts: result.attempts, wastedTokens: isHedged ? null : 0 };
+  const made = { by: result.by, attempts: result.attempts, wastedTokens: isHedged ? null : unseenTokens };
+  // What a model says amiss is no failure of its host's: callers could have it taken for broken.
   release(asking, result.by, "complete", tally, null);
-  settleBehind(
-    call,
-    lease,
-    ended(asking, made, "complete", tally, null, model.storeContent ? wordsOf(document) : null),
-  );
+  settleBehind(call, lease, ended(asking, made, outcome, tally, null, model.storeContent ? wordsOf(document) : null));
+  if (said instanceof Problem) throw said;
   // Another variant's answer is not kept for callers of this one.
   if (keeping !== null && !result.by.isFallback && isWorthKeeping(document)) {
     const totalTokens = (tally.promptTokens ?? 0) + (tally.completionTokens ?? 0);
@@ -71,9 +73,20 @@ function finishWhole(asking: Asking, { result, isHedged }: Asked): { text: strin
       keep(call.env.KV, keeping.key, { v: 1, scope: keeping.scope, body: document, totalTokens }, keeping.ttlS),
     );
   }
-  const { wording } = question;
+  return { text: said, by: result.by };
+}
+
+const DELIVERED = ["complete", 0] as const;
+
+/** The answer's text in the caller's protocol, or why there are no words for it. */
+function inWords(wording: Wording, { protocol, text, document }: WholeAnswer): string | Problem {
   // A host that speaks the caller's own protocol needs no wording.
-  return { text: protocol === wording.protocol ? text : JSON.stringify(wording.whole(document)), by: result.by };
+  if (protocol === wording.protocol) return text;
+  try {
+    return JSON.stringify(wording.whole(document));
+  } catch (cause) {
+    return cause instanceof Problem ? cause : new Problem("upstream_error", { cause });
+  }
 }
 
 type Asked = Awaited<ReturnType<typeof askForWhole>>;

@@ -500,3 +500,26 @@ test("a host's own refusal of the question is told before any byte", async () =>
   const thrown = await caught(client.responses.create({ model: "plain", input: "hi", stream: true }));
   expect(thrown).toMatchObject({ status: 400, param: "text.format", code: "invalid_value" });
 });
+
+test.each([
+  { path: "/v1/responses", asked: { input: "hi" }, called: { arguments: "{}" } },
+  {
+    path: "/v1/messages",
+    asked: { messages: [{ role: "user", content: "hi" }], max_tokens: 9 },
+    called: { name: "f", arguments: "{" },
+  },
+])(
+  "$path: a call that cannot be told is the host's failure, for the caller and in the ledger",
+  async ({ path, asked, called }) => {
+    hosts.gpu.answer = chat(
+      { content: null, tool_calls: [{ id: "c", type: "function", function: called }] },
+      "tool_calls",
+    );
+    const response = await gateway.ask(path, { body: { model: "plain", ...asked } });
+    const id = response.headers.get("x-request-id");
+    expect([response.status, (await rowsOf([id])).get(id)]).toEqual([
+      502,
+      expect.objectContaining({ outcome: "upstream_error", completion_tokens: 7, attempts: 1, hosts: ["gpu"] }),
+    ]);
+  },
+);
