@@ -34,7 +34,14 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   let leave = (): unknown => exchange.abort();
   if (call.request.signal.aborted) exchange.abort();
   call.request.signal.addEventListener("abort", () => void leave());
-  const making: Making = { tried: [], seats: [], stream: null, attempts: 0, wastedTokens: 0 };
+  const making: Making = {
+    tried: [],
+    seats: [],
+    stream: null,
+    attempts: 0,
+    wastedTokens: 0,
+    asking: Promise.resolve(),
+  };
   const asked = askHosts<Source>(asking, {
     exchange: openStream,
     dialect: dialectFor(asking),
@@ -77,6 +84,8 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
   call.defer(
     end.then(async (how) => {
       const result = await asked;
+      // Who leaves between two parts has had another host asked.
+      await making.asking;
       settleBehind(call, lease, endOf(asking, making, result, how, firstContentAtMs()));
     }),
   );
@@ -114,7 +123,7 @@ function endOf(
     by: seat,
     attempts,
     hosts: seats.map(({ host }) => host.id),
-    wastedTokens: wastedTokens + unseenTokens,
+    wastedTokens: wastedTokens === null ? null : wastedTokens + unseenTokens,
   };
   return ended(asking, made, how.kind, stream.tally, firstContentAtMs, stream.text);
 }

@@ -17,7 +17,7 @@ import { dialectOf } from "#src/upstream/dialect.ts";
 import { openStream } from "#src/upstream/exchange.ts";
 import type { CarryOn, Source } from "#src/upstream/relay.ts";
 import { tokensOf } from "#src/upstream/tally.ts";
-import { type Asking, askHosts, release } from "./ask-hosts.ts";
+import { type Asking, askHosts, release, workedUnseen } from "./ask-hosts.ts";
 import type { Seat } from "./choose-host.ts";
 import { keepingText } from "./content.ts";
 
@@ -30,8 +30,10 @@ export type Making = {
   /** The last one's; null while there is none. */
   stream: AnswerStream | null;
   attempts: number;
-  /** Made by hosts and no part of what the caller has. */
-  wastedTokens: number;
+  /** Made by hosts and no part of what the caller has; null where one was cut off before it said what it had made. */
+  wastedTokens: number | null;
+  /** Settles when no host is being asked to go on; never rejects. */
+  asking: Promise<unknown>;
 };
 
 /**
@@ -51,7 +53,7 @@ export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): Ca
       making.stream = source.stream;
       return { source, comment: commentOf("its bound was reached") };
     }
-    const asked = await askHosts<Source>(asking, {
+    const further = askHosts<Source>(asking, {
       exchange: openStream,
       dialect: ({ host, served }) => {
         const { question: rest, owed, delivered } = continued(question, seam, from.host, host);
@@ -63,23 +65,31 @@ export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): Ca
       kind: "next part",
       left,
     });
+    making.asking = further;
+    const asked = await further;
     making.attempts += asked.attempts;
-    if (asked.kind !== "answered") return null;
-    const { by, answer: source } = asked;
-    if (left.aborted) {
-      // It began just when nobody waited for it any more.
-      release(asking, by, "client_left", source.stream.part, null);
+    if (asked.kind !== "answered") {
+      if (workedUnseen(asked)) making.wastedTokens = null;
       return null;
     }
-    making.wastedTokens += Math.max(
-      0,
-      tokensOf(seam.tally) - (tokensOf(source.stream.tally) - tokensOf(source.stream.part)),
-    );
+    const { by, answer: source } = asked;
+    const { tally, part } = source.stream;
+    if (left.aborted) {
+      // It began just when nobody waited for it any more.
+      release(asking, by, "client_left", part, null);
+      waste(making, tokensOf(part));
+      return null;
+    }
+    waste(making, tokensOf(seam.tally) - (tokensOf(tally) - tokensOf(part)));
     making.seats.push(by);
     making.stream = source.stream;
     call.log.host = by.host.id;
     return { source, comment: commentOf(`continued by ${by.host.id}`) };
   };
+}
+
+function waste(making: Making, tokens: number): void {
+  if (making.wastedTokens !== null) making.wastedTokens += Math.max(0, tokens);
 }
 
 /** Seen by whoever looks at the wire, and by no client. Names of hosts hold no line breaks. */

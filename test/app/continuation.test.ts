@@ -18,7 +18,20 @@ const pair = (id: string, first: Kind, second: Kind) => [
 const PAIRS = KINDS.flatMap((first) => KINDS.map((second) => ({ id: `${first}-${second}`, first, second })));
 /** A fresh pair for each way to die, so that no breaker opens. */
 const DYING = PAIRS.flatMap((row) => DEATHS.map((how) => ({ ...row, id: `${row.id}-${how}`, how })));
-const EXTRA = ["bound", "stops", "raw", "spaces", "usage", "policy", "off", "thrice", "done", "leaving", "both"];
+const EXTRA = [
+  "bound",
+  "stops",
+  "raw",
+  "spaces",
+  "usage",
+  "policy",
+  "off",
+  "thrice",
+  "done",
+  "leaving",
+  "between",
+  "both",
+];
 const DEADLINES = { deadlines: { firstToken: 2_000, betweenTokens: 300, total: 20_000 } };
 
 let gateway: Gateway;
@@ -222,4 +235,40 @@ test("a host that fell silent is hung up on, and so is the next one when the cal
   await vi.waitFor(() => expect(next.hungUp).toBe(true), { timeout: 2_000 });
   const id = response.headers.get("x-request-id") ?? "";
   expect((await ledgerRows(id))[0]).toMatchObject({ outcome: "client_left", hosts: ["leaving-a", "leaving-b"] });
+});
+
+test("a caller who leaves between two parts: the next host is hung up on, and what it made nobody knows", async () => {
+  let [isAsked, isHungUp] = [false, false];
+  host("between-a").answer = engine("vllm", { how: "cut", afterTokens: 3 });
+  host("between-b").answer = (_body, signal) => {
+    isAsked = true;
+    return new Promise((_, reject) => {
+      signal?.addEventListener("abort", () => {
+        isHungUp = true;
+        reject(signal.reason);
+      });
+    });
+  };
+  const body = { ...CHAT, model: "between", stream: true, temperature: 0 };
+  const ends = vi.spyOn(AffinityLoads.prototype, "finished");
+  const response = await gateway.ask("/v1/chat/completions", { as: { sub: "between" }, body });
+  const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader();
+  const reading = (async () => {
+    while (!(await reader.read()).done);
+  })().catch(() => undefined);
+  await vi.waitFor(() => expect(isAsked).toBe(true));
+  await reader.cancel();
+  await reading;
+  await vi.waitFor(() => expect(isHungUp).toBe(true), { timeout: 2_000 });
+  const [row] = await ledgerRows(response.headers.get("x-request-id"));
+  expect(row).toMatchObject({
+    outcome: "client_left",
+    host: "between-a",
+    hosts: ["between-a"],
+    attempts: 2,
+    completion_tokens: 3,
+    wasted_tokens: null,
+  });
+  expect(ends.mock.calls.map(([{ host }]) => host.id)).toEqual(["between-a", "between-b"]);
+  ends.mockRestore();
 });
