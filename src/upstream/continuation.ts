@@ -11,6 +11,7 @@ import { concat } from "#src/bytes.ts";
 import type { Host, Model } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
 import type { JsonObject } from "#src/json.ts";
+import { Problem } from "#src/problem.ts";
 import { eventOf } from "#src/sse.ts";
 import { ContinuedStream } from "./continued-stream.ts";
 import { OpenAiStream } from "./openai-stream.ts";
@@ -89,17 +90,21 @@ export function ending({ route, wantsUsage }: Question, seam: Seam): Source {
   return { reader: NOTHING, stream, head };
 }
 
-/** vLLM's bound for raw completions that name none (`SamplingParams`, all versions). */
-const VLLM_COMPLETION_TOKENS = 16;
+/** The bound of raw completions that name none: OpenAI's, and vLLM's (`SamplingParams`, all versions). */
+const COMPLETION_TOKENS = 16;
 
 /**
  * The question that goes on from a seam.
  *
  * @param from the host that made the last part
  * @param to the host that is asked to go on
+ * @throws Problem `unsupported_value` where that host would end the answer sooner than the first
  */
 export function continued(question: Question, seam: Seam, from: Host, to: Host): Continued {
   const { body } = question;
+  if (boundOf(question, from) === null && boundOf(question, to) !== null) {
+    throw new Problem("unsupported_value", { param: "max_tokens", message: "The host bounds what had no bound." });
+  }
   const whole = isHalf(seam.text) ? seam.text.slice(0, -1) : seam.text;
   // vLLM's chat templates may trim the message that is to be continued: white space at its end is left to be said again.
   const said = question.route === "chat" && to.engine === "vllm" ? whole.trimEnd() : whole;
@@ -126,10 +131,10 @@ export function heldCharacters({ body }: Question, { engine }: Host): number {
   return Math.max(0, ...[body.stop ?? []].flat().map((stop) => String(stop).length - 1));
 }
 
-function boundOf({ route, body }: Question, from: Host): number | null {
+function boundOf({ route, body }: Question, host: Host): number | null {
   const named = body.max_completion_tokens ?? body.max_tokens;
   if (typeof named === "number") return named;
-  return route === "completions" && from.engine === "vllm" ? VLLM_COMPLETION_TOKENS : null;
+  return route === "completions" && host.engine !== "llamacpp" ? COMPLETION_TOKENS : null;
 }
 
 function messagesWith(body: JsonObject, said: string): JsonObject {

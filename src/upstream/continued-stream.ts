@@ -58,11 +58,12 @@ export class ContinuedStream extends AnswerStream {
 
   override get tally(): Tally {
     const { promptTokens, cachedTokens, contentPieces, completionTokens: before } = this.#seam.tally;
-    const { completionTokens, finishReason, contentPieces: pieces } = this.#part.tally;
+    const { completionTokens, finishReason, contentPieces: pieces, promptTokens: given } = this.#part.tally;
     // Where one part did not tell, nobody knows the sum.
     const isTold = before !== null && (completionTokens !== null || pieces === 0);
     return {
-      promptTokens,
+      // The part's prompt is the first one's and what has been said since.
+      promptTokens: promptTokens ?? (given === null ? null : Math.max(0, given - this.#delivered)),
       cachedTokens,
       contentPieces: contentPieces + pieces,
       completionTokens: isTold ? this.#delivered + (completionTokens ?? 0) : null,
@@ -125,9 +126,10 @@ export class ContinuedStream extends AnswerStream {
   }
 
   #usage(): Uint8Array {
-    const { promptTokens, cachedTokens } = this.#seam.tally;
-    const prompt_tokens = promptTokens ?? 0;
-    const completion_tokens = tokensOf(this.tally);
+    const { tally } = this;
+    const { cachedTokens } = tally;
+    const prompt_tokens = tally.promptTokens ?? 0;
+    const completion_tokens = tokensOf(tally);
     const details = cachedTokens === null ? {} : { prompt_tokens_details: { cached_tokens: cachedTokens } };
     const usage = { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, ...details };
     return eventOf(JSON.stringify({ ...this.#seam.head, choices: [], usage }));

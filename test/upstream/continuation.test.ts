@@ -1,11 +1,14 @@
 import { describe, expect, test } from "vitest";
+import type { Host } from "#src/catalog/schema.ts";
+import type { JsonObject } from "#src/json.ts";
 import { continued, heldCharacters, mayContinue } from "#src/upstream/continuation.ts";
 import type { Seam } from "#src/upstream/seam.ts";
 import { NOTHING_YET } from "#src/upstream/tally.ts";
-import { question, servedBy } from "./asked.ts";
+import { problemOf, question, servedBy } from "./asked.ts";
 
 const VLLM = servedBy({ engine: "vllm" }).host;
 const LLAMA = servedBy({ engine: "llamacpp" }).host;
+const SERVICE = servedBy({ engine: "openai" }).host;
 const ON = { continuation: true };
 const HI = { role: "user", content: "hi" };
 
@@ -159,6 +162,15 @@ describe("what the next host is asked", () => {
   test("raw completions have a bound of vLLM's own where none is named", () => {
     expect(ask({}, seamAt("a b", 2), VLLM, VLLM, "completions").question.body.max_tokens).toBe(14);
   });
+});
+
+test("what had no bound is not put to a host that would stop after its own 16 tokens", () => {
+  const seam = seamAt("a b", 2);
+  const ask = (more: JsonObject, from: Host, to: Host) => () =>
+    continued(question("completions", more), seam, from, to);
+  for (const to of [VLLM, SERVICE]) expect(problemOf(ask({}, LLAMA, to)).code).toBe("unsupported_value");
+  expect(ask({}, LLAMA, LLAMA)().question.body.max_tokens).toBeUndefined();
+  expect(ask({ max_tokens: 9 }, LLAMA, VLLM)().question.body.max_tokens).toBe(7);
 });
 
 test("what the caller wrote in a protocol of its own is not asked again", () => {

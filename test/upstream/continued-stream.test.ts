@@ -64,6 +64,13 @@ test("it is the first part's answer: its id, one role, the usage of both", () =>
   });
 });
 
+test("where the first part told nothing of its prompt, it is what the next one was given without the text between", () => {
+  const seam = { ...seamAt("a"), tally: { ...seamAt("a").tally, promptTokens: null, completionTokens: null } };
+  const { stream, documents } = heard(ROLE + delta({ content: "b" }) + FINISH + USAGE + DONE, seam);
+  expect(documents.at(-1)?.usage).toMatchObject({ prompt_tokens: 6, completion_tokens: 3 });
+  expect(stream.tally).toMatchObject({ promptTokens: 6, completionTokens: null });
+});
+
 test("usage is for who asked", () => {
   const { documents } = heard(ROLE + delta({ content: "b" }) + FINISH + USAGE + DONE, seamAt("a"), "", false);
   expect(documents.some(({ usage }) => usage != null)).toBe(false);
