@@ -42,6 +42,7 @@ export async function answerWhole(asking: Asking): Promise<Response> {
       finished.then(({ text }) => text),
       () => left.abort(),
       model.heartbeat,
+      question.wording.error,
     );
   const by = early?.by ?? null;
   return new Response(body, {

@@ -1,5 +1,6 @@
 /** The protocols that callers speak. Each is asked as chat inside; a wording says the answer in the caller's own. */
 import type { JsonObject } from "#src/json.ts";
+import { openAiError, type Problem } from "#src/problem.ts";
 import { PLAIN, type Voice } from "#src/upstream/voice.ts";
 
 export type Protocol = "openai" | "responses" | "messages";
@@ -10,7 +11,14 @@ export type Wording = {
   readonly whole: (answer: JsonObject) => JsonObject;
   /** For one stream. */
   readonly voice: () => Voice;
+  /** The body of an error. */
+  readonly error: (problem: Problem) => object;
 };
 
 /** OpenAI's chat, raw completions and embeddings: nothing is said otherwise than the host said it. */
-export const OPENAI: Wording = { protocol: "openai", whole: (answer) => answer, voice: () => PLAIN };
+export const OPENAI: Wording = {
+  protocol: "openai",
+  whole: (answer) => answer,
+  voice: () => PLAIN,
+  error: openAiError,
+};

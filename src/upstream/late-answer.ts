@@ -4,7 +4,7 @@
  * is 200 from then on: an answer that fails after all sends its error as the document and then breaks the connection,
  * so that nobody takes it for an answer.
  */
-import { asProblem, openAiError } from "#src/problem.ts";
+import { asProblem, type Problem } from "#src/problem.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 
 const SPACE = new TextEncoder().encode(" ");
@@ -16,11 +16,13 @@ const READ_WITHIN_MS = 50;
  *
  * @param answering the answer's text; a rejection becomes the error
  * @param hangUp ends the exchange with the host, when the caller has left
+ * @param errorOf an error's body in the caller's protocol
  */
 export function lateAnswer(
   answering: Promise<string>,
   hangUp: () => void,
   heartbeatMs: number,
+  errorOf: (problem: Problem) => object,
 ): ReadableStream<Uint8Array> {
   const utf8 = new TextEncoder();
   let over = false;
@@ -47,7 +49,7 @@ export function lateAnswer(
       } catch (thrown) {
         if (over) return;
         end();
-        controller.enqueue(utf8.encode(JSON.stringify(openAiError(asProblem(thrown)))));
+        controller.enqueue(utf8.encode(JSON.stringify(errorOf(asProblem(thrown)))));
         await scheduler.wait(READ_WITHIN_MS);
         controller.error(thrown);
       }

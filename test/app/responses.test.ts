@@ -20,6 +20,7 @@ const models = [
   modelOn("native", ["own"]),
   modelOn("both", ["own", "gpu"]),
   modelOn("twins", ["gpu", "twin"]),
+  modelOn("hasty", ["gpu"], { deadlines: { firstToken: 50, total: 5_000 }, heartbeat: 250 }),
 ];
 const more = {
   tiers: { default: WIDE, bounded: { ...WIDE, maxTokens: 50 }, clamped: { ...WIDE, maxTokens: 50, over: "clamp" } },
@@ -523,3 +524,23 @@ test.each([
     ]);
   },
 );
+
+test.each([
+  { path: "/v1/responses", asked: { input: "hi", seed: 1 }, told: { error: { param: "text.format" } } },
+  {
+    path: "/v1/messages",
+    asked: { messages: [{ role: "user", content: "hi" }], max_tokens: 9 },
+    told: { type: "error", error: { type: "invalid_request_error" } },
+  },
+])("$path: a refusal that comes late is in the caller's words too", async ({ path, asked, told }) => {
+  hosts.gpu.answer = async () => {
+    await scheduler.wait(300);
+    return Response.json({ error: { message: "no", param: "response_format", code: 400 } }, { status: 400 });
+  };
+  const response = await gateway.ask(path, { body: { model: "hasty", ...asked } });
+  const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader();
+  let text = "";
+  while (!text.includes("}")) text += new TextDecoder().decode((await reader.read()).value);
+  expect(JSON.parse(text)).toMatchObject(told);
+  await reader.cancel().catch(() => undefined);
+});

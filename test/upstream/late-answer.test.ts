@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import { Problem } from "#src/problem.ts";
+import { openAiError, Problem } from "#src/problem.ts";
 import { lateAnswer } from "#src/upstream/late-answer.ts";
 import { textOf } from "#test/sse/chunking.ts";
 
@@ -8,7 +8,7 @@ const BEAT_MS = 5;
 function play(answering?: Promise<string>) {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const seen = { hungUp: 0 };
-  const body = lateAnswer(answering ?? promise, () => seen.hungUp++, BEAT_MS);
+  const body = lateAnswer(answering ?? promise, () => seen.hungUp++, BEAT_MS, openAiError);
   const reader = body.getReader();
   const read = async (): Promise<string | null> => {
     const { done, value } = await reader.read();

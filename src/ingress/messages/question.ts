@@ -1,5 +1,6 @@
 /** `POST /v1/messages`: from Anthropic's document to a question that is asked as chat. Pure. */
 import type { JsonObject } from "#src/json.ts";
+import { messagesError } from "#src/messages-problem.ts";
 import { type Question, WHOLE } from "../question.ts";
 import type { Wording } from "../wording.ts";
 import { type Asked, askedOf, type Counted, countedOf } from "./document.ts";
@@ -48,6 +49,7 @@ function wordingOf(asked: Counted & Partial<Asked>, requestId: string): Wording 
     protocol: "messages",
     whole: (answer) => messageOf(answer, saying),
     voice: () => new MessagesVoice(saying),
+    error: (problem) => messagesError(problem, requestId),
   };
 }
 

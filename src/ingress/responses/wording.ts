@@ -1,7 +1,9 @@
 /** How an answer is said on `/v1/responses`. Pure. */
 import type { JsonObject } from "#src/json.ts";
+import { openAiError } from "#src/problem.ts";
 import { isObject } from "#src/upstream/answer-stream.ts";
 import type { Wording } from "../wording.ts";
+import { inOwnWords } from "./field-names.ts";
 import { Output } from "./output.ts";
 import { responseOf, type Settings, statusOf } from "./response.ts";
 import { logprobsOf, ResponsesVoice } from "./voice.ts";
@@ -12,6 +14,7 @@ export function wordingOf(settings: Settings): Wording {
     protocol: "responses",
     whole: (answer) => wholeOf(settings, answer),
     voice: () => new ResponsesVoice(settings),
+    error: (problem) => openAiError(inOwnWords(problem)),
   };
 }
 
