@@ -41,7 +41,7 @@ export type Hosts<C> = {
 export type Retries = {
   /** Whether one more may be asked; counts it. */
   readonly spend: () => boolean;
-  /** There was none to ask. */
+  /** There was none to ask, or the one there was could not be. */
   readonly refund: () => void;
 };
 
@@ -94,6 +94,7 @@ export async function attempt<C, T>(hosts: Hosts<C>, ask: AskOne<C, T>, patience
     if (outcome.kind !== "answered") hosts.over(by, asHostsOutcome(outcome));
     if (outcome.kind === "unable") {
       unable ??= outcome.problem;
+      if (isRetry) patience.retries.refund();
       continue;
     }
     if (outcome.kind !== "failed") return outcome;

@@ -249,10 +249,13 @@ describe("a budget", () => {
     expect((await run(moves, { retries })).asked).toHaveLength(asked);
   });
 
-  test("is spent on hosts that there are", async () => {
+  test.each<{ name: string; moves: Move[]; asked: number }>([
+    { name: "there are", moves: ["broken", "broken"], asked: 2 },
+    { name: "can do it", moves: ["broken", "cannot", "cannot", "answer"], asked: 4 },
+  ])("is spent on hosts that $name", async ({ moves, asked }) => {
     const spent = { times: 0 };
-    const retries = { spend: () => spent.times++ < 5, refund: () => void spent.times-- };
-    await run(["broken", "broken"], { retries });
+    const retries = { spend: () => spent.times++ < 2, refund: () => void spent.times-- };
+    expect((await run(moves, { retries })).asked).toHaveLength(asked);
     expect(spent.times).toBe(1);
   });
 
