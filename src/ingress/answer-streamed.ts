@@ -70,6 +70,7 @@ export async function answerStreamed(asking: Asking): Promise<Response> {
     opened.then(() => asked.then(sourceOf)),
     {
       deadlines: { betweenTokensMs: model.deadlines.betweenTokens, totalMs: model.deadlines.total },
+      arrivedAtMs: call.arrivedAtMs,
       heartbeatMs: model.heartbeat,
       voice: question.wording.voice(),
       carryOn: carryOnOf(asking, making, exchange.signal),

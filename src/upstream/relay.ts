@@ -45,6 +45,8 @@ export type CarryOn = (broken: AnswerStream) => Promise<{ source: Source; commen
 
 export type RelayOptions = {
   readonly deadlines: Deadlines;
+  /** When the question came in, ms since the epoch: the whole answer's deadline counts from then. */
+  readonly arrivedAtMs: number;
   readonly heartbeatMs: number;
   /** Says it in the caller's protocol. */
   readonly voice: Voice;
@@ -71,10 +73,10 @@ export type Relayed = {
  */
 export function relay(
   opening: Promise<Source>,
-  { deadlines, heartbeatMs, voice, carryOn, hangUp, now }: RelayOptions,
+  { deadlines, arrivedAtMs, heartbeatMs, voice, carryOn, hangUp, now }: RelayOptions,
 ): Relayed {
   const { promise: ended, resolve } = Promise.withResolvers<RelayEnd>();
-  const waiting = new Waiting(deadlines, now());
+  const waiting = new Waiting(deadlines, arrivedAtMs, now());
   let source: Source | null = null;
   /** What the source brought along, until it is passed on. */
   let head: Uint8Array | null = null;

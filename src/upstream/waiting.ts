@@ -11,16 +11,17 @@ export type Deadlines = {
 
 export class Waiting {
   readonly #deadlines: Deadlines;
-  readonly #startedAtMs: number;
+  readonly #arrivedAtMs: number;
   /** Since when a read has been waiting for the host; null while the host waits for the caller. */
   #sinceMs: number | null = null;
   /** Waited for the next content before that, over reads that brought none: pings and counts are no tokens. */
   #waitedMs = 0;
   #wroteAtMs: number;
 
-  constructor(deadlines: Deadlines, nowMs: number) {
+  /** @param arrivedAtMs when the question came in */
+  constructor(deadlines: Deadlines, arrivedAtMs: number, nowMs: number) {
     this.#deadlines = deadlines;
-    this.#startedAtMs = nowMs;
+    this.#arrivedAtMs = arrivedAtMs;
     this.#wroteAtMs = nowMs;
   }
 
@@ -48,7 +49,7 @@ export class Waiting {
   }
 
   isOverdue(nowMs: number): boolean {
-    return nowMs - this.#startedAtMs > this.#deadlines.totalMs;
+    return nowMs - this.#arrivedAtMs > this.#deadlines.totalMs;
   }
 
   isNextTokenLate(nowMs: number): boolean {

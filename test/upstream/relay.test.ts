@@ -33,6 +33,7 @@ function play(
     opening?: Promise<Source>;
     heartbeatMs?: number;
     carryOn?: CarryOn;
+    waitedMs?: number;
     voice?: Voice;
   } = {},
 ) {
@@ -57,6 +58,7 @@ function play(
   const stream = new OpenAiStream({ usageChunk: true, member: "usage" });
   const relayed = relay(options.opening ?? Promise.resolve({ reader: body.getReader(), stream, head: null }), {
     deadlines: { ...DEADLINES, ...options.deadlines },
+    arrivedAtMs: clock.nowMs - (options.waitedMs ?? 0),
     heartbeatMs: options.heartbeatMs ?? BEAT_MS,
     voice: options.voice ?? PLAIN,
     carryOn: options.carryOn ?? (() => Promise.resolve(null)),
@@ -579,6 +581,16 @@ describe("deadlines", () => {
     clock.nowMs += DEADLINES.totalMs;
     expect(codeAfter((await all).join("").replaceAll(PING, ""), "")).toBe("total_timeout");
     expect(await ended).toMatchObject({ kind: "upstream_error" });
+  });
+
+  test("the whole answer's counts from the question's arrival", async () => {
+    const { say, rest, clock, ended } = play({ waitedMs: 5_000 });
+    say(token("a"));
+    const all = rest();
+    await beats(1);
+    clock.nowMs += DEADLINES.totalMs - 4_999;
+    expect(await ended).toMatchObject({ problem: { code: "total_timeout" } });
+    await all;
   });
 
   test("a reader's own slowness is not the host's", async () => {
