@@ -21,6 +21,9 @@ import { type Asking, askHosts, release, workedUnseen } from "./ask-hosts.ts";
 import type { Seat } from "./choose-host.ts";
 import { keepingText } from "./content.ts";
 
+/** An answer that so many hosts died of is likelier their death than their victim: the others are spared it. */
+const MOST_PARTS = 5;
+
 /** A streamed answer in the making. */
 export type Making = {
   /** Hosts that were asked: never again for this answer. */
@@ -53,6 +56,7 @@ export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): Ca
       making.stream = source.stream;
       return { source, comment: commentOf("its bound was reached") };
     }
+    if (making.seats.length >= MOST_PARTS) return null;
     const further = askHosts<Source>(asking, {
       exchange: openStream,
       dialect: ({ host, served }) => {

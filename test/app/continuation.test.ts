@@ -31,6 +31,7 @@ const EXTRA = [
   "leaving",
   "between",
   "both",
+  "poison",
 ];
 const DEADLINES = { deadlines: { firstToken: 2_000, betweenTokens: 300, total: 20_000 } };
 
@@ -43,14 +44,16 @@ beforeAll(async () => {
     ...EXTRA.flatMap((id) => pair(id, "vllm", "vllm")),
   ];
   const thrice = hostOf("thrice-c", { slots: 64, weight: 1e-18 });
+  const row = ["c", "d", "e", "f"].map((last) => hostOf(`poison-${last}`, { slots: 64, weight: 1e-18 }));
+  const further = { thrice: ["thrice-c"], poison: row.map(({ id }) => id) };
   const models = [...DYING.map(({ id }) => id), ...EXTRA].map((id) =>
-    modelOn(id, [`${id}-a`, `${id}-b`, ...(id === "thrice" ? ["thrice-c"] : [])], {
+    modelOn(id, [`${id}-a`, `${id}-b`, ...(Reflect.get(further, id) ?? [])], {
       ...DEADLINES,
       affinity: false,
       ...(id === "off" ? { continuation: false } : {}),
     }),
   );
-  ({ gateway, hosts } = await withHosts([...listed, thrice], models));
+  ({ gateway, hosts } = await withHosts([...listed, thrice, ...row], models));
 }, 30_000);
 afterAll(() => {
   vi.restoreAllMocks();
@@ -219,6 +222,15 @@ describe("what is not carried on ends in one error event", () => {
     expect(ended).toMatchObject({ isDone: false, errors: ["upstream_error"] });
     expect((await ledgerRows(ended.requestId))[0]).toMatchObject({ outcome: "upstream_error", completion_tokens: 6 });
   });
+});
+
+test("an answer that hosts die of is not the death of all", async () => {
+  const all = ["a", "b", "c", "d", "e", "f"].map((last) => host(`poison-${last}`));
+  for (const one of all) one.answer = engine("vllm", { how: "cut", afterTokens: 1 });
+  const ended = await streamOf("poison");
+  expect(ended).toMatchObject({ isDone: false, errors: ["upstream_error"] });
+  expect(all.filter(({ asked }) => asked.length > 0)).toHaveLength(5);
+  expect((await ledgerRows(ended.requestId))[0]).toMatchObject({ attempts: 5, completion_tokens: 5 });
 });
 
 test("a host that fell silent is hung up on, and so is the next one when the caller leaves", async () => {
