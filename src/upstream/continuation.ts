@@ -128,7 +128,7 @@ export function continued(question: Question, seam: Seam, from: Host, to: Host):
  */
 export function heldCharacters({ body }: Question, { engine }: Host): number {
   if (engine !== "vllm" || body.include_stop_str_in_output === true) return 0;
-  return Math.max(0, ...[body.stop ?? []].flat().map((stop) => String(stop).length - 1));
+  return Math.max(0, ...[body.stop ?? []].flat().map((stop) => [...String(stop)].length - 1));
 }
 
 function boundOf({ route, body }: Question, host: Host): number | null {

@@ -80,6 +80,7 @@ describe("what may be carried on", () => {
 test.each([
   { name: "nothing without a stop string", host: VLLM, more: {}, held: 0 },
   { name: "the longest stop string less one", host: VLLM, more: { stop: ["a", "four"] }, held: 3 },
+  { name: "by its characters, not their halves", host: VLLM, more: { stop: "🙂🙂🙂" }, held: 2 },
   { name: "a single one", host: VLLM, more: { stop: "two" }, held: 2 },
   {
     name: "nothing where it is part of the answer",
