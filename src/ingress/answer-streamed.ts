@@ -126,7 +126,7 @@ function endOf(
     hosts: seats.map(({ host }) => host.id),
     wastedTokens: wastedTokens === null ? null : wastedTokens + unseenTokens,
   };
-  return ended(asking, made, how.kind, stream.tally, firstContentAtMs, stream.text);
+  return ended(asking, made, how.kind, stream.tally, firstContentAtMs, asking.model.storeContent ? stream.text : null);
 }
 
 /** What an error within the stream stands for. */
