@@ -1,4 +1,5 @@
 /** How long a place in line lasts, from how long requests have held their slots. The clock is an argument. */
+import type { Mean } from "./outcome.ts";
 import type { Pair } from "./pair.ts";
 
 /** What one request counts in the average time that a host's slot is held. */
@@ -9,10 +10,11 @@ const UNKNOWN_TTFT_MS = 500;
 export class Forecast {
   readonly #heldMs = new Map<string, number>();
 
-  /** A slot has come free after it was held for so long. */
-  released(host: string, heldMs: number): void {
-    const average = this.#heldMs.get(host);
-    this.#heldMs.set(host, average === undefined ? heldMs : average + (heldMs - average) * SMOOTHING);
+  /** Slots have come free after they were held for so long on average. */
+  released(host: string, { value, count }: Mean): void {
+    if (count === 0) return;
+    const average = this.#heldMs.get(host) ?? value;
+    this.#heldMs.set(host, value + (average - value) * (1 - SMOOTHING) ** count);
   }
 
   /** Requests that these hosts can serve, by ms; null while no host's pace is known. */

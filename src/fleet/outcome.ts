@@ -27,6 +27,8 @@ export type Outcomes = {
   /** Means, and over how many calls. */
   readonly ttft: Mean;
   readonly tokensPerS: Mean;
+  /** How long slots were held by calls that went well, where the isolate alone has counted them. */
+  readonly heldMs: Mean;
 };
 
 export type Mean = { readonly value: number; readonly count: number };
@@ -39,10 +41,11 @@ export const NO_OUTCOMES: Outcomes = {
   busyForMs: 0,
   ttft: NO_MEAN,
   tokensPerS: NO_MEAN,
+  heldMs: NO_MEAN,
 };
 
-/** One more outcome. */
-export function add(outcomes: Outcomes, outcome: Outcome): Outcomes {
+/** One more outcome. @param heldMs for how long its slot was held; null where that is counted elsewhere */
+export function add(outcomes: Outcomes, outcome: Outcome, heldMs: number | null = null): Outcomes {
   switch (outcome.kind) {
     case "ok":
       return {
@@ -50,6 +53,7 @@ export function add(outcomes: Outcomes, outcome: Outcome): Outcomes {
         ok: outcomes.ok + 1,
         ttft: meanWith(outcomes.ttft, outcome.ttftMs),
         tokensPerS: meanWith(outcomes.tokensPerS, outcome.tokensPerS),
+        heldMs: meanWith(outcomes.heldMs, heldMs),
       };
     case "failed":
       return { ...outcomes, failed: outcomes.failed + 1 };
@@ -69,6 +73,7 @@ export function both(earlier: Outcomes, later: Outcomes): Outcomes {
     busyForMs: Math.max(earlier.busyForMs, later.busyForMs),
     ttft: later.ttft.count > 0 ? later.ttft : earlier.ttft,
     tokensPerS: later.tokensPerS.count > 0 ? later.tokensPerS : earlier.tokensPerS,
+    heldMs: later.heldMs.count > 0 ? later.heldMs : earlier.heldMs,
   };
 }
 
@@ -76,9 +81,15 @@ export function both(earlier: Outcomes, later: Outcomes): Outcomes {
 export type Gathered = Record<string, { readonly host: string; readonly servedAs: string } & Outcomes>;
 
 /** Gathers one more, in place: an isolate's list between two reports. */
-export function gather(into: Gathered, host: string, servedAs: string, outcome: Outcome): void {
+export function gather(
+  into: Gathered,
+  host: string,
+  servedAs: string,
+  outcome: Outcome,
+  heldMs: number | null = null,
+): void {
   const key = pairKey(host, servedAs);
-  into[key] = { host, servedAs, ...add(into[key] ?? NO_OUTCOMES, outcome) };
+  into[key] = { host, servedAs, ...add(into[key] ?? NO_OUTCOMES, outcome, heldMs) };
 }
 
 function meanWith({ value, count }: Mean, sample: number | null): Mean {

@@ -107,7 +107,7 @@ export class Pool {
     const ticket = this.holdings.release(id, nowMs);
     if (ticket === undefined) return false;
     const { host, servedAs, grantedAtMs } = ticket;
-    if (outcome.kind === "ok") this.#forecast.released(host, nowMs - grantedAtMs);
+    if (outcome.kind === "ok") this.#forecast.released(host, { value: nowMs - grantedAtMs, count: 1 });
     const hasOpened = this.signals.observe(host, servedAs, add(NO_OUTCOMES, outcome), nowMs);
     const estimate = this.#weights.get(id);
     this.#weights.delete(id);
@@ -128,9 +128,10 @@ export class Pool {
     nowMs: number,
   ): { spare: Record<string, number>; hasOpened: boolean } {
     const gone = this.holdings.report(report, nowMs);
-    const opened = Object.values(report.outcomes).map(({ host, servedAs, ...outcomes }) =>
-      this.signals.observe(host, servedAs, outcomes, nowMs),
-    );
+    const opened = Object.values(report.outcomes).map(({ host, servedAs, ...outcomes }) => {
+      this.#forecast.released(host, outcomes.heldMs);
+      return this.signals.observe(host, servedAs, outcomes, nowMs);
+    });
     const hasOpened = opened.includes(true);
     for (const decision of report.decisions) this.decisions.keep(decision);
     if (gone === null) return { spare: {}, hasOpened };

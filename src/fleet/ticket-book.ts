@@ -83,9 +83,9 @@ export class TicketBook {
     this.#spare.set(held.host, (this.#spare.get(held.host) ?? 0) + 1);
   }
 
-  /** Keeps how a call ended for the next report. */
-  note(host: string, servedAs: string, outcome: Outcome): void {
-    gather(this.#outcomes, host, servedAs, outcome);
+  /** Keeps how a call ended, and how long it held its slot, for the next report. */
+  note(host: string, servedAs: string, outcome: Outcome, heldMs: number): void {
+    gather(this.#outcomes, host, servedAs, outcome, heldMs);
   }
 
   /** Reacts to what this isolate has seen, before anybody else knows. */

@@ -195,38 +195,40 @@ function locally(counter: Counter, wish: Wish): Turn {
 function grantedTicket(counter: Counter, id: string, choice: Weighed, waitedMs: number | null): Ticket {
   const { book, now } = counter;
   const { host, served } = choice;
-  book.hold(id, host.id, served.as, true, now());
+  const sinceMs = now();
+  book.hold(id, host.id, served.as, true, sinceMs);
   const finish = once((outcome: Outcome, weight: number | null) => {
     book.drop(id, now());
     book.saw(host.id, outcome, now());
-    counter.defer(release(counter, id, choice, outcome, weight));
+    counter.defer(release(counter, { id, choice, sinceMs }, outcome, weight));
   });
   return { id, choice, waitedMs, placedBy: "fleet", finish };
 }
 
 async function release(
-  { book, connect }: Counter,
-  id: string,
-  { host, served }: Weighed,
+  { book, connect, now }: Counter,
+  { id, choice: { host, served }, sinceMs }: { id: string; choice: Weighed; sinceMs: number },
   outcome: Outcome,
   weight: number | null,
 ): Promise<void> {
+  const heldMs = now() - sinceMs;
   try {
     await connect().release(id, outcome, weight);
   } catch (cause) {
     // Its slot is free as soon as this isolate's next report does not list it.
     console.error(JSON.stringify({ at: "fleet.release", id, cause: String(cause) }));
-    book.note(host.id, served.as, outcome);
+    book.note(host.id, served.as, outcome, heldMs);
   }
 }
 
 function usedTicket(counter: Counter, id: string, choice: Weighed, placedBy: Ticket["placedBy"]): Ticket {
   const { book, now } = counter;
   const { host, served } = choice;
+  const sinceMs = now();
   const finish = once((outcome: Outcome) => {
     book.drop(id, now());
     book.saw(host.id, outcome, now());
-    book.note(host.id, served.as, outcome);
+    book.note(host.id, served.as, outcome, now() - sinceMs);
     // A failure is news, and so is a slot that somebody waits for.
     const isNews = outcome.kind === "failed" || outcome.kind === "busy" || counter.isAwaited(host.id);
     if (isNews) counter.defer(counter.report());

@@ -11,22 +11,32 @@ describe("what hosts serve", () => {
 
   test("is their slots by the time that one is held; hosts that nobody knows add nothing", () => {
     const forecast = new Forecast();
-    forecast.released("a", 2_000);
-    forecast.released("b", 1_000);
+    forecast.released("a", { value: 2_000, count: 1 });
+    forecast.released("b", { value: 1_000, count: 1 });
     expect(forecast.servedPerMs([pair("a", 4)])).toBeCloseTo(0.002);
     expect(forecast.servedPerMs([pair("a", 4), pair("b", 1), pair("c", 9)])).toBeCloseTo(0.003);
   });
 
   test("follows: a tenth new", () => {
     const forecast = new Forecast();
-    forecast.released("a", 1_000);
-    forecast.released("a", 2_000);
+    forecast.released("a", { value: 1_000, count: 1 });
+    forecast.released("a", { value: 2_000, count: 1 });
     expect(forecast.servedPerMs([pair("a", 1)])).toBeCloseTo(1 / 1_100);
+  });
+
+  test("follows as far for many at once as for as many one by one", () => {
+    const [atOnce, byOne] = [new Forecast(), new Forecast()];
+    for (const forecast of [atOnce, byOne]) forecast.released("a", { value: 9_000, count: 1 });
+    atOnce.released("a", { value: 100, count: 30 });
+    atOnce.released("a", { value: 0, count: 0 });
+    for (let call = 0; call < 30; call++) byOne.released("a", { value: 100, count: 1 });
+    expect(atOnce.servedPerMs([pair("a", 1)])).toBeCloseTo(byOne.servedPerMs([pair("a", 1)]) ?? 0);
+    expect(atOnce.servedPerMs([pair("a", 1)])).toBeGreaterThan(1 / 500);
   });
 
   test("of a slot that was held for no time at all is a number all the same", () => {
     const forecast = new Forecast();
-    forecast.released("a", 0);
+    forecast.released("a", { value: 0, count: 1 });
     expect(forecast.servedPerMs([pair("a", 4)])).toBe(4);
   });
 });

@@ -4,7 +4,8 @@ import { add, both, type Gathered, gather, NO_OUTCOMES, type Outcome, type Outco
 
 const OK: Outcome = { kind: "ok", ttftMs: 100, tokensPerS: 40 };
 
-const of = (...outcomes: readonly Outcome[]): Outcomes => outcomes.reduce(add, NO_OUTCOMES);
+const of = (...outcomes: readonly Outcome[]): Outcomes =>
+  outcomes.reduce((sum, outcome) => add(sum, outcome), NO_OUTCOMES);
 
 describe("an outcome counts", () => {
   test.each<{ name: string; outcomes: readonly Outcome[]; counted: Partial<Outcomes> }>([
@@ -61,7 +62,13 @@ describe("two lists as one", () => {
       busyForMs: 900,
       ttft: { value: 300, count: 1 },
       tokensPerS: { value: 40, count: 1 },
+      heldMs: { value: 0, count: 0 },
     });
+    const [short, long] = [add(NO_OUTCOMES, OK, 10), add(NO_OUTCOMES, OK, 90)];
+    expect([both(short, long), both(long, NO_OUTCOMES)]).toMatchObject([
+      { heldMs: { value: 90, count: 1 } },
+      { heldMs: { value: 90, count: 1 } },
+    ]);
   });
 
   test("with one that is empty are the other", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { HoldingsReport } from "#src/fleet/holdings.ts";
-import type { Gathered, Outcome } from "#src/fleet/outcome.ts";
+import { type Gathered, NO_OUTCOMES, type Outcome } from "#src/fleet/outcome.ts";
 import { Pool } from "#src/fleet/pool.ts";
 import type { TakeRequest } from "#src/fleet/take.ts";
 
@@ -123,6 +123,16 @@ describe("nobody waits", () => {
     expect(refused(of, before)).toEqual({ kind: "refused", because: "full", retryAfterMs });
   });
 
+  test("for as long as slots were held that isolates filled by themselves", () => {
+    const pool = new Pool();
+    const quick = { ...NO_OUTCOMES, ok: 90, heldMs: { value: 40, count: 90 } };
+    pool.take(request("0"), NOW_MS - 10_000);
+    pool.release("0", OK, 100, NOW_MS);
+    reported(pool, { outcomes: { x: { host: "a", servedAs: "m", ...quick } } });
+    pool.take(request("1"), NOW_MS);
+    expect(pool.take(request("2", { maxWaitMs: 1_000 }), NOW_MS)).toEqual({ kind: "waiting" });
+  });
+
   test("at a priority for longer than those before it at the same", () => {
     expect(refused({ maxWaitMs: 10_000, priority: 1 }, 5)).toEqual({ kind: "waiting" });
   });
@@ -216,8 +226,7 @@ describe("slots in advance", () => {
     {
       name: "with an open breaker",
       against: (pool) => {
-        const none = { value: 0, count: 0 };
-        const failed = { ok: 0, failed: 10, neither: 0, busyForMs: 0, ttft: none, tokensPerS: none };
+        const failed = { ...NO_OUTCOMES, failed: 10 };
         expect(reported(pool, { outcomes: { x: { host: "b", servedAs: "m", ...failed } } }).hasOpened).toBe(true);
       },
     },

@@ -8,7 +8,8 @@ const NOW_MS = 1_790_000_000_000;
 const FAILED: Outcome = { kind: "failed" };
 const OK: Outcome = { kind: "ok", ttftMs: null, tokensPerS: null };
 
-const of = (...outcomes: readonly Outcome[]): Outcomes => outcomes.reduce(add, NO_OUTCOMES);
+const of = (...outcomes: readonly Outcome[]): Outcomes =>
+  outcomes.reduce((sum, outcome) => add(sum, outcome), NO_OUTCOMES);
 const times = (count: number, outcome: Outcome): Outcomes => of(...Array<Outcome>(count).fill(outcome));
 const timed = (ttftMs: number | null, tokensPerS: number | null): Outcomes => of({ kind: "ok", ttftMs, tokensPerS });
 

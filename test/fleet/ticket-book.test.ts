@@ -116,14 +116,16 @@ describe("a report", () => {
 
   test("says once what was seen and decided, and again when nobody heard it", () => {
     const book = new TicketBook("i");
-    book.note("a", "m", OK);
+    book.note("a", "m", OK, 120);
     book.decided({ atMs: NOW_MS, id: "t", model: "m", host: "a", why: "first choice" });
     const first = book.report(NOW_MS);
-    expect(Object.values(first.outcomes)).toMatchObject([{ host: "a", servedAs: "m", ok: 1 }]);
+    expect(Object.values(first.outcomes)).toMatchObject([
+      { host: "a", servedAs: "m", ok: 1, heldMs: { value: 120, count: 1 } },
+    ]);
     expect(first.decisions).toHaveLength(1);
     expect(book.report(NOW_MS)).toMatchObject({ outcomes: {}, decisions: [] });
-    book.note("a", "m", FAILED);
-    book.note("b", "m", OK);
+    book.note("a", "m", FAILED, 5);
+    book.note("b", "m", OK, 5);
     book.unheard(first);
     const counts = Object.values(book.report(NOW_MS).outcomes).map(({ host, ok, failed }) => ({ host, ok, failed }));
     expect(counts).toEqual([
