@@ -46,7 +46,10 @@ export function portkeyOnWorkerd(env: NodeJS.ProcessEnv): Contestant {
 
 /** @returns the folder in which `worker.js` is the whole Worker, or why it could not be made */
 async function bundled(ring: Ring, fetched: string): Promise<string | Absent> {
-  const build = readFileSync(join(fetched, "node_modules", "@portkey-ai", "gateway", "build", "start-server.js"), "utf8");
+  const build = readFileSync(
+    join(fetched, "node_modules", "@portkey-ai", "gateway", "build", "start-server.js"),
+    "utf8",
+  );
   const app = appOf(build);
   if (app === null) return { absent: `the build of Portkey ${PORTKEY_VERSION} is not what it was` };
   // Beside node_modules, where its imports are found.
@@ -81,7 +84,10 @@ export function appOf(build: string): string | null {
   const app = /\w+\(\{fetch:(\w+)\.fetch,port:/.exec(build)?.[1];
   if (server === null || app === undefined) return null;
   const forNodeOnly = /import[^;]*from"(?:@hono\/node-server|@hono\/node-ws|ws)";/g;
-  const kept = build.slice(0, server.index).replace(/^#!.*\n/, "").replace(forNodeOnly, "");
+  const kept = build
+    .slice(0, server.index)
+    .replace(/^#!.*\n/, "")
+    .replace(forNodeOnly, "");
   return `${kept};export default ${app};`;
 }
 
