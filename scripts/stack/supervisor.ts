@@ -29,6 +29,8 @@ export type PartSpec = {
   readonly stopSignal?: "SIGTERM" | "SIGINT";
   /** Gives the part an IPC channel, by which it notices that we are gone. */
   readonly ipc?: boolean;
+  /** Its ending is no crash of the stack: whoever started it sees to it. */
+  readonly expendable?: boolean;
   /** Lines of its log that say nothing about a crash. */
   readonly noise?: RegExp;
 };
@@ -57,9 +59,10 @@ export class Supervisor {
     return this.#crash.promise;
   }
 
-  /** Starts a part that runs until the stack stops. Its ending before that is a crash of the stack. */
+  /** Starts a part that runs until the stack stops. Its ending before that is a crash of the stack, unless expendable. */
   launch(spec: PartSpec): Part {
     const part = this.#spawn(spec);
+    if (spec.expendable === true) return part;
     void part.ended.then((ended) => {
       if (!this.#stopping.signal.aborted && !this.#unwanted.has(part.pid)) this.#crash.resolve(ended);
     });

@@ -22,7 +22,8 @@ export async function answering(
   { what, url, headers }: Omit<Running, "groups">,
   limitMs = READY_LIMIT_MS,
 ): Promise<Running | Absent> {
-  const part = ring.supervisor.launch(ring.pinned(spec));
+  // One that falls out of the ring ends nobody else's bout.
+  const part = ring.supervisor.launch({ ...ring.pinned(spec), expendable: true });
   try {
     await ring.supervisor.ready(part, limitMs, () => asked(url, headers, ring.signal));
   } catch (failure) {

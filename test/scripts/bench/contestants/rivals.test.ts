@@ -11,6 +11,7 @@ import { bifrost } from "#scripts/bench/contestants/bifrost.ts";
 import type { Absent, Contestant, Ring, Running } from "#scripts/bench/contestants/contestant.ts";
 import { litellm } from "#scripts/bench/contestants/litellm.ts";
 import { nginx } from "#scripts/bench/contestants/nginx.ts";
+import { onPath } from "#scripts/bench/contestants/on-path.ts";
 import { portkey } from "#scripts/bench/contestants/portkey.ts";
 import { appOf, portkeyOnWorkerd } from "#scripts/bench/contestants/portkey-workerd.ts";
 import { freePort } from "#scripts/stack/ports.ts";
@@ -102,12 +103,15 @@ describe("without the program that it needs, each says so and starts nothing", (
   });
 });
 
-it("takes no folder and no text that may not be run for a program", async () => {
-  mkdirSync(join(bin, "nginx"));
-  writeFileSync(join(bin, "npm"), "no program");
-  chmodSync(join(bin, "npm"), 0o644);
-  expect(await nginx({ PATH: bin }, []).start(ring)).toHaveProperty("absent");
-  expect(await portkey({ PATH: bin }).start(ring)).toHaveProperty("absent");
+it("takes no folder and no text that may not be run for a program", () => {
+  const later = join(root, "later");
+  for (const name of ["folder", "text"]) mkdirSync(join(later, name), { recursive: true });
+  mkdirSync(join(bin, "folder"));
+  writeFileSync(join(bin, "text"), "no program");
+  chmodSync(join(bin, "text"), 0o644);
+  const env = program("run", asShell("exit 0"));
+  expect(["folder", "text", "run"].map((name) => onPath(name, env, [later]))).toEqual([null, null, join(bin, "run")]);
+  expect(onPath("run", NOWHERE, [later, bin])).toBe(join(bin, "run"));
 });
 
 describe("what cannot be fetched makes its contestant absent, with the client's own word", () => {
@@ -265,6 +269,8 @@ chmodSync(process.env.GOBIN + "/bifrost-http", 0o755);`),
     expect(await bifrost(env).start(ring)).toEqual({
       absent: "Bifrost as installed does not start: failed to read the configuration",
     });
+    // The others go on: the stack has not crashed.
+    expect(await Promise.race([ring.supervisor.crashed, Promise.resolve("none")])).toBe("none");
   });
 });
 
