@@ -8,7 +8,7 @@ import { type Contestant, MODEL } from "./contestant.ts";
 import { type Fetch, fetched } from "./fetched.ts";
 import { onPath } from "./on-path.ts";
 
-/** Of those after it, 1.107.0 was a forged one, and 1.110.2 asks for a package that PyPI does not have. */
+/** Of those after it, 1.107.0 was a compromised release, and 1.110.2 asks for a package that PyPI does not have. */
 export const LITELLM_VERSION = "1.105.7";
 
 /** @param env where PATH is taken from */

@@ -7,7 +7,7 @@ export const PORTKEY_VERSION = "1.15.2";
 
 /**
  * It asks for "^1.3.3", and with any newer one than this its streams are answered with 500 (`TypeError: immutable`, it
- * writes into the headers of a fetched response); known there as issue 1389.
+ * writes into the headers of a fetched response); Portkey-AI/gateway issue 1389.
  */
 const NODE_SERVER_VERSION = "1.14.1";
 
