@@ -40,6 +40,8 @@ export type Surroundings = {
   readonly wranglerConfig: string | null;
   /** Further variables for the Worker. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Runs the Worker in another way than `wrangler dev`. */
+  readonly startWorker: typeof startWorker;
 };
 
 export type RunningStack = {
@@ -68,6 +70,7 @@ export async function startStack(
   const wanted = { ...DEFAULT_OPTIONS, ...options };
   const { print = () => {}, env = process.env, signal = new AbortController().signal } = surroundings;
   const { labCatalog = null, wranglerConfig = null, variables = {} } = surroundings;
+  const start = surroundings.startWorker ?? startWorker;
   const catalog = labCatalog ?? readCatalog(wanted.catalogFile);
   const state = openStateDir(wanted.stateDir);
   const release = takeLock(state);
@@ -81,7 +84,7 @@ export async function startStack(
     if (stuck.length > 0) throw new Error(`could not be ended: ${stuck.join(", ")}`);
   });
   try {
-    const plan = { wanted, catalog, state, supervisor, print, env, wranglerConfig, variables };
+    const plan = { wanted, catalog, state, supervisor, print, env, wranglerConfig, variables, start };
     const { stack, keys, parts } = await Promise.race([bringUp(plan), failure(supervisor), abandonment(signal)]);
     writeStackFile(state, stack);
     endings.push(playCron(stack.gateway));
@@ -103,6 +106,7 @@ type Plan = {
   readonly env: NodeJS.ProcessEnv;
   readonly wranglerConfig: string | null;
   readonly variables: Readonly<Record<string, string>>;
+  readonly start: typeof startWorker;
 };
 
 type BroughtUp = { readonly stack: StackFile; readonly keys: IssuerKeys | null; readonly parts: RunningStack["parts"] };
@@ -129,7 +133,7 @@ async function bringUp(plan: Plan): Promise<BroughtUp> {
   const apiKey = await localApiKey(state, secret, databaseUrl, Date.now());
   const variables = { OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience, CAUSEWAY_SECRET: secret, ...engines };
   const spec = { port, variables: { ...variables, ...plan.variables }, databaseUrl, configFile: plan.wranglerConfig };
-  const runWorker = () => startWorker(supervisor, state, spec, print);
+  const runWorker = () => plan.start(supervisor, state, spec, print);
   const worker = async () => {
     await fillKv(supervisor, state, {
       catalog: JSON.stringify(served),

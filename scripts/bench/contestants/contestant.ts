@@ -27,9 +27,17 @@ export type Running = {
   readonly url: string;
   /** Sent with every request, besides the type of its body. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Header sets of its callers, for one that tells them apart; they are taken in turn, on top of `headers`. */
+  readonly callers?: Readonly<Record<Crowd, () => Promise<readonly Readonly<Record<string, string>>[]>>>;
   /** Process groups whose time and memory are its own. */
   readonly groups: readonly number[];
+  /** Ends what the ring's supervisor does not know. */
+  readonly stop?: () => Promise<void>;
 };
+
+/** One busy caller, fifty of them, or one whose every token is new. */
+export const CROWDS = ["one", "fifty", "new tokens"] as const;
+export type Crowd = (typeof CROWDS)[number];
 
 /** Why it is not in the ring: "nginx is not installed". */
 export type Absent = { readonly absent: string };

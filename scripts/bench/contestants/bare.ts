@@ -1,0 +1,43 @@
+/** B, the limit of the platform: five lines of Worker in workerd that pass everything on, natively. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import workerd from "workerd";
+import { freePort } from "#scripts/stack/ports.ts";
+import { answersOn } from "./answers-on.ts";
+import type { Contestant } from "./contestant.ts";
+
+const worker = (engine: string): string => `export default {
+  fetch(request) {
+    return fetch(${JSON.stringify(engine)} + new URL(request.url).pathname, request);
+  },
+};
+`;
+
+const config = (port: number): string => `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = (
+      modules = [(name = "worker.js", esModule = embed "worker.js")],
+      compatibilityDate = ${JSON.stringify(workerd.compatibilityDate)},
+    )),
+    (name = "internet", network = (allow = ["private"])),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+);
+`;
+
+export const bare: Contestant = {
+  name: "bare workerd",
+  start: async ({ supervisor, engine, folder, pinned }) => {
+    const port = await freePort();
+    writeFileSync(join(folder, "worker.js"), worker(engine));
+    writeFileSync(join(folder, "bare.capnp"), config(port));
+    const args = ["serve", join(folder, "bare.capnp")];
+    const part = supervisor.launch(pinned({ name: "bare", command: workerd.default, args, cwd: folder }));
+    await supervisor.ready(part, READY_LIMIT_MS, () => answersOn(`http://127.0.0.1:${port}/health`));
+    const url = `http://127.0.0.1:${port}/v1/chat/completions`;
+    return { what: `workerd ${workerd.version}, five lines`, url, headers: {}, groups: [part.pid] };
+  },
+};
+
+const READY_LIMIT_MS = 20_000;
