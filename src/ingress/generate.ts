@@ -9,6 +9,7 @@ import { cacheability, fingerprint } from "#src/cache/fingerprint.ts";
 import { type CachedAnswer, lookUp } from "#src/cache/store.ts";
 import type { Offer } from "#src/catalog/host.ts";
 import type { Host, Model } from "#src/catalog/schema.ts";
+import type { Tier } from "#src/catalog/tier.ts";
 import { candidatesOf } from "#src/fleet/variants.ts";
 import type { JsonObject } from "#src/json.ts";
 import type { Lease } from "#src/limits/admission.ts";
@@ -65,28 +66,18 @@ export async function generate(
   readBody: (request: Request) => Promise<Body> = readJson,
 ): Promise<Response> {
   const { document, bytes, recording = null } = await readBody(call.request);
-  const named = { ...read(document), recording };
-  const model = servingModel(call, named, bytes);
-  refuseRemote(named.body, model.remoteContent);
-  const asked = naming(named, model);
-  const onlyOnPrem = mustStayHome(call, model);
-  const tier = tierOf(call);
-  const question = withinCaps(asked, bytes, tier, model);
-  const asksFor = call.request.headers.get("cache-control");
-  // Of a recording the body tells nothing.
-  const cacheable = !isOffered(question.route) && cacheability(model, question.body, asksFor) === "cacheable";
-  const reservation = reservationOf(question, bytes);
-  const draft = draftOf(call, question, model, reservation, cacheable ? "miss" : "bypass");
+  const prepared = prepare(call, { ...read(document), recording }, bytes);
+  const { question, model, tier, draft, worst, isCacheable, isAliased, onlyOnPrem } = prepared;
 
   const [admitted, { keeping, kept }, cacheSalt] = await Promise.all([
-    admission(call, tier, draft, worstCost(reservation, model)),
-    cacheable ? lookUpAnswer(call, question, model) : { keeping: null, kept: null },
+    admission(call, tier, draft, worst),
+    isCacheable ? lookUpAnswer(call, question, model) : { keeping: null, kept: null },
     cacheSaltOf(call.principal, call.env.CAUSEWAY_SECRET),
   ]);
   const lease = leaseOf(call, tier, draft, model.deadlines.total, admitted);
   const headers = {
     ...rateLimitHeaders(lease.standings),
-    ...(asked === named ? {} : { "x-causeway-model": model.id }),
+    ...(isAliased ? { "x-causeway-model": model.id } : {}),
   };
   if (kept !== null) {
     const content = model.storeContent ? contentOf(question, wordsOf(kept.body)) : null;
@@ -111,6 +102,42 @@ export async function generate(
     const problem = asProblem(thrown);
     throw new Problem(problem.code, { ...problem.facts, headers: { ...headers, ...problem.facts.headers } });
   }
+}
+
+/** What is known of a request before anybody is asked. */
+export type Prepared = {
+  readonly question: Question;
+  readonly model: Model;
+  readonly tier: Tier;
+  readonly draft: InferenceEvent;
+  readonly worst: Cost;
+  /** Whether its answer may come from the cache, and be kept there. */
+  readonly isCacheable: boolean;
+  /** The caller named the model by an alias. */
+  readonly isAliased: boolean;
+  readonly onlyOnPrem: boolean;
+};
+
+/**
+ * From what the caller wrote to what will be asked, within what the caller may ask for. No I/O.
+ *
+ * @param bytes of the body
+ * @throws Problem for every refusal
+ */
+export function prepare(call: KnownCall, named: Question, bytes: number): Prepared {
+  const model = servingModel(call, named, bytes);
+  refuseRemote(named.body, model.remoteContent);
+  const asked = naming(named, model);
+  const onlyOnPrem = mustStayHome(call, model);
+  const tier = tierOf(call);
+  const question = withinCaps(asked, bytes, tier, model);
+  const asksFor = call.request.headers.get("cache-control");
+  // Of a recording the body tells nothing.
+  const isCacheable = !isOffered(question.route) && cacheability(model, question.body, asksFor) === "cacheable";
+  const reservation = reservationOf(question, bytes);
+  const draft = draftOf(call, question, model, reservation, isCacheable ? "miss" : "bypass");
+  const worst = worstCost(reservation, model);
+  return { question, model, tier, draft, worst, isCacheable, isAliased: asked !== named, onlyOnPrem };
 }
 
 /** What a request may spend at most, as far as can be told: host time is added when it is known. */
