@@ -47,15 +47,31 @@ export class Blocks {
   }
 }
 
+/** A message with its body: a request, or a response. */
+export type Message = Pick<Response, "body" | "arrayBuffer"> & { readonly headers: Pick<Headers, "get"> };
+
 /**
- * Reads a body to its end, counting what arrives: a declared length may lie or be missing.
+ * Reads a message's body to its end, within a bound.
+ *
+ * Where its length is declared HTTP holds it to that, and it is read at once: piece by piece each one enters JS (measured:
+ * a third of what it costs then). Of a body that is compressed the declared length says nothing.
  *
  * @returns null when there are more than `maxBytes`; the rest is then cancelled unread
  */
-export async function readBounded(
-  body: ReadableStream<Uint8Array> | null,
-  maxBytes: number,
-): Promise<Uint8Array | null> {
+export async function readBounded(message: Message, maxBytes: number): Promise<Uint8Array | null> {
+  const { body, headers } = message;
+  const declared = headers.get("content-length");
+  if (declared === null || headers.get("content-encoding") !== null) return readCounting(body, maxBytes);
+  if (Number(declared) <= maxBytes) {
+    const bytes = new Uint8Array(await message.arrayBuffer());
+    return bytes.byteLength <= maxBytes ? bytes : null;
+  }
+  await body?.cancel();
+  return null;
+}
+
+/** Counts what arrives: no length is declared, or it may lie. */
+async function readCounting(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array | null> {
   const blocks = new Blocks();
   const whole: Uint8Array[] = [];
   let seenBytes = 0;

@@ -158,7 +158,7 @@ async function fetchJson(url: string, fetcher: typeof fetch, signal: AbortSignal
     await response.body?.cancel();
     throw new Error(`${url} answered ${response.status}`);
   }
-  const bytes = await readBounded(response.body, MAX_DOCUMENT_BYTES);
+  const bytes = await readBounded(response, MAX_DOCUMENT_BYTES);
   if (bytes === null) throw new Error(`${url} is larger than ${MAX_DOCUMENT_BYTES} bytes`);
   return JSON.parse(new TextDecoder().decode(bytes));
 }

@@ -1,9 +1,8 @@
 /**
- * Tokens that this isolate has verified. The key is made of claims, never of the token's text; the text is then held
- * against the one that was verified, so a token with the same claims and another signature is verified anew. That
- * comparison is safe because only canonical texts come here (`token-text.ts`).
+ * Tokens that this isolate has verified, by their very text. A deny list by text could be got round, because JWT texts can
+ * be varied without touching what is signed; here another text is only another token, which is verified anew, and only
+ * canonical texts come here (`token-text.ts`), so that variants of one cannot fill the memory.
  */
-import { base64url } from "jose";
 import { MAX_TOKEN_BYTES, type TokenText } from "./token-text.ts";
 
 /** A token is looked at again after this at the latest, so that nothing rests on one verification for long. */
@@ -16,14 +15,12 @@ export class VerifiedTokens {
   readonly #tokens = new Map<string, { readonly token: TokenText; readonly epoch: number; readonly untilMs: number }>();
 
   /**
-   * The parts of a token that was verified before, without taking it apart strictly again: its text is the very one that
-   * passed. Whether it is still good is `has`'s to say. Measured: taking a token apart strictly is most of a repeated
-   * token's cost.
+   * The parts of a token that was verified before, without taking it apart again. Whether it is still good is `has`'s to
+   * say. Measured: taking a token apart is most of what a repeated one costs; reading its claims at a glance, to find it by
+   * them, took 25 µs.
    */
   recall(text: string): TokenText | null {
-    const claims = text.length <= MAX_TOKEN_BYTES ? looseClaims(text) : null;
-    const found = claims === null ? undefined : this.#tokens.get(nameOf(claims));
-    return found !== undefined && found.token.text === text ? found.token : null;
+    return text.length <= MAX_TOKEN_BYTES ? (this.#tokens.get(text)?.token ?? null) : null;
   }
 
   /**
@@ -32,13 +29,12 @@ export class VerifiedTokens {
    * @param epoch the newest purge of keys: what was verified under another one is not good any more, also when the
    *   issuer has a new key of the old one's name
    */
-  has(token: TokenText, epoch: number, nowMs: number): boolean {
-    const name = nameOf(token.claims);
-    const found = this.#tokens.get(name);
-    if (found === undefined || found.token.text !== token.text) return false;
-    this.#tokens.delete(name);
+  has({ text }: TokenText, epoch: number, nowMs: number): boolean {
+    const found = this.#tokens.get(text);
+    if (found === undefined) return false;
+    this.#tokens.delete(text);
     if (found.epoch !== epoch || nowMs >= found.untilMs) return false;
-    this.#tokens.set(name, found);
+    this.#tokens.set(text, found);
     return true;
   }
 
@@ -51,25 +47,9 @@ export class VerifiedTokens {
   add(token: TokenText, maxAgeS: number, epoch: number, nowMs: number): void {
     const { exp, iat } = token.claims;
     const untilMs = Math.min(exp * 1000, (iat + maxAgeS) * 1000, nowMs + REMEMBERED_FOR_MS);
-    this.#tokens.set(nameOf(token.claims), { token, epoch, untilMs });
+    this.#tokens.set(token.text, { token, epoch, untilMs });
     if (this.#tokens.size <= MAX_REMEMBERED) return;
     const [oldest] = this.#tokens.keys();
     if (oldest !== undefined) this.#tokens.delete(oldest);
-  }
-}
-
-type NamingClaims = Pick<TokenText["claims"], "iss" | "sub" | "jti" | "iat" | "exp">;
-
-function nameOf({ iss, sub, jti, iat, exp }: NamingClaims): string {
-  return JSON.stringify([iss, sub, jti, iat, exp]);
-}
-
-/** The claims as they are read at a glance: good for finding a name, and for nothing else. */
-function looseClaims(text: string): NamingClaims | null {
-  try {
-    const claims: unknown = JSON.parse(new TextDecoder().decode(base64url.decode(text.split(".", 2)[1] ?? "")));
-    return typeof claims === "object" && claims !== null ? (claims as NamingClaims) : null;
-  } catch {
-    return null;
   }
 }

@@ -41,6 +41,8 @@ export type HoldingsReport = {
   readonly seq: number;
   /** Slots that were given in advance and are in use, by host. */
   readonly used: Readonly<Record<string, number>>;
+  /** Those that are not, and may be filled until the answer comes. */
+  readonly kept: Readonly<Record<string, number>>;
   /** Tickets that were granted one by one, by id. */
   readonly tickets: Readonly<Record<string, { readonly host: string; readonly servedAs: string }>>;
 };
@@ -123,15 +125,16 @@ export class Holdings {
   }
 
   /**
-   * Takes in what an isolate holds. What it had in advance and has not used counts as handed back.
+   * Takes in what an isolate holds. What it had in advance and neither uses nor keeps counts as handed back.
    *
    * @returns the tickets that it no longer has, or null when the report was overtaken by a later one
    */
-  report({ isolate, seq, used, tickets }: HoldingsReport, nowMs: number): string[] | null {
+  report({ isolate, seq, used, kept, tickets }: HoldingsReport, nowMs: number): string[] | null {
     this.#unheard.delete(isolate);
     const known = this.#isolates.get(isolate);
     if (known !== undefined && seq <= known.seq) return null;
-    this.#isolates.set(isolate, { seq, heardAtMs: nowMs, used: new Map(Object.entries(used)), spare: new Map() });
+    const spare = new Map(Object.entries(kept).map(([host, count]) => [host, { count, atMs: nowMs }]));
+    this.#isolates.set(isolate, { seq, heardAtMs: nowMs, used: new Map(Object.entries(used)), spare });
     for (const [id, { host, servedAs }] of Object.entries(tickets)) {
       // Also those of a life of this object before this one.
       this.grant(id, { host, servedAs, isolate }, nowMs);
@@ -143,9 +146,10 @@ export class Holdings {
       .map(([id]) => id);
   }
 
-  /** Gives an isolate slots in advance, until its next report. */
+  /** Gives an isolate slots in advance, until its next report; those that it kept it may have filled by then. */
   offer(isolate: string, host: string, count: number, nowMs: number): void {
-    if (count > 0) this.#isolates.get(isolate)?.spare.set(host, { count, atMs: nowMs });
+    const spare = this.#isolates.get(isolate)?.spare;
+    if (count > 0) spare?.set(host, { count: count + (spare.get(host)?.count ?? 0), atMs: nowMs });
   }
 
   /**

@@ -67,7 +67,7 @@ export async function currentSnapshot(
 /** Reports, and takes the answer for the copy. Never rejects. */
 export async function refresh(memory: SnapshotMemory, ask: AskFleet, nowMs: number): Promise<void> {
   memory.askedAtMs = nowMs;
-  const report = memory.book.report(nowMs);
+  const report = memory.book.report(nowMs, (host) => !memory.snapshot.awaited.includes(host));
   try {
     const snapshot = await ask(report);
     memory.book.reported(report, snapshot.spare, nowMs);

@@ -2,8 +2,9 @@
  * What one isolate holds of the pool's slots and has seen of its hosts, for its next report to the Fleet object. Values
  * only, no I/O; the clock is an argument.
  *
- * Slots given in advance may be used until 2.5 s after the report was sent that brought them, and not while the next one
- * is under way: what the report says is in use is then all that can be in use (`holdings.ts` keeps them for longer).
+ * Slots given in advance may be used until 2.5 s after the report was sent that brought them, and while the next one is
+ * under way only those that it names: what it says is in use and kept is then all that can be in use (`holdings.ts` keeps
+ * them for longer).
  */
 import { type Decision, Decisions } from "./decision.ts";
 import type { HoldingsReport } from "./holdings.ts";
@@ -11,6 +12,8 @@ import { both, type Gathered, gather, type Outcome } from "./outcome.ts";
 import { type FleetView, UNSEEN } from "./view.ts";
 
 const SPARE_FOR_MS = 2_500;
+/** A burst reports this often, so that it doubles its slots that fast; a host that is full costs no more reports than that. */
+const SHORT_REPORT_AFTER_MS = 250;
 /** A host that failed is hardly asked for this long, doubling with each failure in a row: until all have heard of it. */
 const AVOIDED_FOR_MS = 2_000;
 const AVOIDED_AT_MOST_MS = 32_000;
@@ -35,6 +38,7 @@ export class TicketBook {
   readonly #held = new Map<string, Held>();
   #spare = new Map<string, number>();
   #spareUntilMs = 0;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
   #outcomes: Gathered = {};
   readonly #decisions = new Decisions(DECISIONS_KEPT);
   readonly #avoided = new Map<string, { readonly untilMs: number; readonly inRow: number }>();
@@ -62,6 +66,11 @@ export class TicketBook {
     this.#spare.set(host, spare - 1);
     this.#held.set(id, { host, servedAs, from: "spare", aliveAtMs: nowMs });
     return true;
+  }
+
+  /** Whether slots given in advance that do not do are worth a report: its answer brings as many as are in use by then. */
+  isShort(nowMs: number): boolean {
+    return Math.abs(nowMs - this.#reportedAtMs) >= SHORT_REPORT_AFTER_MS;
   }
 
   /** A slot is in use from now on. */
@@ -113,8 +122,14 @@ export class TicketBook {
     return { ...view, hosts };
   }
 
-  /** What to tell now. Until the answer comes no slot given in advance may be used. */
-  report(nowMs: number): Report {
+  /**
+   * What to tell now. Until the answer comes as many slots that were given in advance may go on being used as are in use:
+   * the report says so, and an isolate that is busy need not ask for each one meanwhile.
+   *
+   * @param mayKeep whether nobody waits for a host's slots
+   */
+  report(nowMs: number, mayKeep: (host: string) => boolean = () => true): Report {
+    this.#reportedAtMs = nowMs;
     const used: Record<string, number> = {};
     const tickets: Record<string, { readonly host: string; readonly servedAs: string }> = {};
     for (const [id, { host, servedAs, from, aliveAtMs }] of this.#held) {
@@ -122,16 +137,21 @@ export class TicketBook {
       else if (from === "ticket") tickets[id] = { host, servedAs };
       else used[host] = (used[host] ?? 0) + 1;
     }
+    const kept: Record<string, number> = {};
+    for (const [host, spare] of nowMs < this.#spareUntilMs ? this.#spare : []) {
+      const count = mayKeep(host) ? Math.min(spare, used[host] ?? 0) : 0;
+      if (count > 0) kept[host] = count;
+    }
     const report = {
       isolate: this.#isolate,
       seq: ++this.#seq,
       used,
+      kept,
       tickets,
       outcomes: this.#outcomes,
       decisions: this.#decisions.drain(),
     };
-    this.#spare = new Map();
-    this.#spareUntilMs = 0;
+    this.#spare = new Map(Object.entries(kept));
     this.#outcomes = {};
     return report;
   }

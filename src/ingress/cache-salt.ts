@@ -2,8 +2,14 @@
  * What parts a host's prefix cache: who may find out, by how soon an answer begins, what others have asked before.
  * Callers of one tenant share what their prompts begin with; nobody else does.
  */
+import { base64url } from "jose";
 import { hmac } from "#src/hmac.ts";
 import type { KnownCall } from "./call.ts";
+
+/** An owner's salt never changes: asking Web Crypto each time costs an entry into JS (measured: 45 µs). */
+const salts = new Map<string, string>();
+/** About 200 bytes each. */
+const MOST_REMEMBERED = 5_000;
 
 /**
  * vLLM's `cache_salt` for one caller: an HMAC of 256 bits, because a salt that can be guessed parts nothing. In
@@ -16,9 +22,12 @@ export async function cacheSaltOf(
   secret: string,
 ): Promise<string> {
   const owner = tenant === null ? `account:${accountId}` : `tenant:${tenant.id}`;
+  const name = `${secret}\n${owner}`;
+  const known = salts.get(name);
+  if (known !== undefined) return known;
   const mac = await hmac(secret, "prefix", owner);
-  return btoa(String.fromCharCode(...mac))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
+  const salt = base64url.encode(mac);
+  if (salts.size >= MOST_REMEMBERED) salts.clear();
+  salts.set(name, salt);
+  return salt;
 }

@@ -133,7 +133,7 @@ async function exchange(ask: Ask, dialect: Dialect, stream: boolean, id: string,
 }
 
 async function refused(response: Response): Promise<Ended> {
-  const bytes = await readBounded(response.body, MAX_REFUSAL_BYTES);
+  const bytes = await readBounded(response, MAX_REFUSAL_BYTES);
   const text = new TextDecoder().decode(bytes ?? new Uint8Array(0));
   const { kind, problem } = refusalOf(response.status, response.headers, text, Date.now());
   const cause = problem.facts.cause;

@@ -41,7 +41,7 @@ async function expositionOf(host: Host, env: Env): Promise<string> {
     await response.body?.cancel();
     throw new Error(`GET /metrics answers ${response.status}`);
   }
-  const bytes = await readBounded(response.body, MAX_EXPOSITION_BYTES);
+  const bytes = await readBounded(response, MAX_EXPOSITION_BYTES);
   if (bytes === null) throw new Error(`GET /metrics answers more than ${MAX_EXPOSITION_BYTES} bytes`);
   return new TextDecoder().decode(bytes);
 }

@@ -119,16 +119,21 @@ async function once<C, T>(
   ask: AskOne<C, T>,
   { connectWithinMs, beginWithinMs, untilMs, left, now }: Patience<C>,
 ): Promise<Attempt<C, T> | { readonly kind: "unable"; readonly problem: Problem }> {
-  const deadlines = startDeadlines({ connectWithinMs, beginWithinMs, endWithinMs: Math.max(0, untilMs - now()) });
+  const deadlines = startDeadlines({
+    connectWithinMs,
+    beginWithinMs,
+    endWithinMs: Math.max(0, untilMs - now()),
+    left,
+  });
   try {
-    const reply = await ask(by, AbortSignal.any([left, deadlines.signal]), deadlines.reached);
+    const reply = await ask(by, deadlines.signal, deadlines.reached);
     if (reply.kind === "answer") return { kind: "answered", by, answer: reply.answer, attempts };
     return { kind: reply.kind, by, problem: reply.problem, attempts };
   } catch (cause) {
     if (left.aborted) return { kind: "client_left", by, attempts };
     // Thrown before anything was sent: a native host and tools, say. Another host may be able.
-    if (cause instanceof Problem && !deadlines.signal.aborted) return { kind: "unable", problem: cause };
-    const problem = deadlines.signal.aborted ? deadlines.passed() : new Problem("upstream_error", { cause });
+    if (cause instanceof Problem && !deadlines.isLate()) return { kind: "unable", problem: cause };
+    const problem = deadlines.isLate() ? deadlines.passed() : new Problem("upstream_error", { cause });
     return { kind: "failed", by, problem, attempts };
   } finally {
     // They are for the beginning only: a long stream must outlive them.

@@ -71,7 +71,7 @@ async function askJson(
   signal: AbortSignal,
 ): Promise<Reply<JsonObject | null>> {
   const response = await post(ask, { path, body }, trace, "application/json", signal);
-  const bytes = await readBounded(response.body, MAX_COUNT_BYTES);
+  const bytes = await readBounded(response, MAX_COUNT_BYTES);
   if (ABSENT.includes(response.status)) return { kind: "answer", answer: null };
   const text = new TextDecoder().decode(bytes ?? new Uint8Array(0));
   if (response.status !== 200) return refusalOf(response.status, response.headers, text, Date.now());

@@ -83,7 +83,7 @@ export async function askWhole(
   const response = await post(ask, dialect, trace, "application/json", signal);
   const isText = dialect.isText === true && isAnswer(response, "text/");
   if (!isText && !isAnswer(response, "application/json")) return refused(response);
-  const bytes = await readBounded(response.body, MAX_ANSWER_BYTES);
+  const bytes = await readBounded(response, MAX_ANSWER_BYTES);
   if (bytes === null) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
   // What is not UTF-8 is no answer: clients would read another text than was counted, or fall over it.
   const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
@@ -141,6 +141,6 @@ function isError(document: object): boolean {
 }
 
 async function refused(response: Response): Promise<Reply<never>> {
-  const bytes = await readBounded(response.body, MAX_REFUSAL_BYTES);
+  const bytes = await readBounded(response, MAX_REFUSAL_BYTES);
   return refusalOf(response.status, response.headers, new TextDecoder().decode(bytes ?? new Uint8Array(0)), Date.now());
 }

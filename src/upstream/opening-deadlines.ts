@@ -10,11 +10,15 @@ export type OpeningDeadlines = {
   /** Null: nothing tells when it begins. */
   readonly beginWithinMs: number | null;
   readonly endWithinMs: number;
+  /** Aborted when the caller has left, which ends the exchange as well. */
+  readonly left: AbortSignal;
 };
 
 export type RunningDeadlines = {
-  /** Aborted when one has passed. */
+  /** Aborted when one has passed, and when the caller has left, also long after the beginning. */
   readonly signal: AbortSignal;
+  /** Whether one has passed. */
+  readonly isLate: () => boolean;
   /** The headers are there. */
   readonly reached: () => void;
   /** What has passed, as a problem. */
@@ -23,9 +27,17 @@ export type RunningDeadlines = {
 };
 
 /** Starts them, all from now on. */
-export function startDeadlines({ connectWithinMs, beginWithinMs, endWithinMs }: OpeningDeadlines): RunningDeadlines {
+export function startDeadlines({
+  connectWithinMs,
+  beginWithinMs,
+  endWithinMs,
+  left,
+}: OpeningDeadlines): RunningDeadlines {
+  // One controller for both reasons: a signal of two signals is two more objects of the platform's.
   const controller = new AbortController();
-  let code: ProblemCode = "total_timeout";
+  if (left.aborted) controller.abort(left.reason);
+  else left.addEventListener("abort", () => controller.abort(left.reason), { once: true });
+  let code: ProblemCode | null = null;
   const after = (withinMs: number | null, late: ProblemCode) =>
     withinMs === null
       ? null
@@ -43,7 +55,8 @@ export function startDeadlines({ connectWithinMs, beginWithinMs, endWithinMs }: 
   return {
     signal: controller.signal,
     reached: stopConnect,
-    passed: () => new Problem(code),
+    isLate: () => code !== null,
+    passed: () => new Problem(code ?? "total_timeout"),
     stop: () => {
       stopConnect();
       if (begin !== null) clearTimeout(begin);

@@ -75,7 +75,17 @@ function hostTime(
 export function priceVersion(price: Model["price"], host: PricedHost | null): string | null {
   if (price === undefined) return null;
   if (price.version !== undefined) return price.version;
-  const figures = JSON.stringify([price, price.hostTime === true ? [host?.cost, host?.slots] : null]);
+  if (price.hostTime === true) return digestOf([price, [host?.cost, host?.slots]]);
+  // A catalog's price is the same object for as long as the catalog is in force.
+  const known = digests.get(price) ?? digestOf([price, null]);
+  digests.set(price, known);
+  return known;
+}
+
+const digests = new WeakMap<object, string>();
+
+function digestOf(of: unknown): string {
+  const figures = JSON.stringify(of);
   let digest = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(figures)) digest = Math.imul(digest ^ byte, 0x01000193) >>> 0;
   return digest.toString(16).padStart(8, "0");

@@ -43,6 +43,8 @@ let gateway: Gateway;
 let keys: { key: string; id: string }[];
 
 const host: Host = async (body) => {
+  // The fleet's own question, which may come at any time: one token is enough for it.
+  if (body.max_tokens === 1) return answering(body);
   asked.push(body);
   if (body.model === "failing") return new Response("down", { status: 500 });
   if (body.model === "endless") {
@@ -389,10 +391,10 @@ describe("an account that cannot be reached", () => {
         },
       } as Partial<DurableObjectStub<Account>>;
     });
-    const wait = scheduler.wait.bind(scheduler);
+    const later = setTimeout;
     const hurried = vi
-      .spyOn(scheduler, "wait")
-      .mockImplementation((ms, options) => wait(ms === 5_000 ? 100 : ms, options));
+      .spyOn(globalThis, "setTimeout")
+      .mockImplementation((run: () => void, ms?: number) => later(run, ms === 5_000 ? 100 : ms));
     const as = caller("flight");
     const answer = await gatewayWith(late)(as);
     hurried.mockRestore();

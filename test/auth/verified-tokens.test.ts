@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { base64url } from "jose";
 import { expect, test } from "vitest";
 import type { TokenText } from "#src/auth/token-text.ts";
@@ -53,18 +52,6 @@ test.each<{ name: string; claims: Partial<TokenText["claims"]>; maxAgeS: number;
   memory.add(tokenOf(claims), maxAgeS, 0, NOW_MS);
   expect(memory.has(tokenOf(claims), 0, NOW_MS + forMs - 1)).toBe(true);
   expect(memory.has(tokenOf(claims), 0, NOW_MS + forMs)).toBe(false);
-});
-
-test("names cannot run into one another", () => {
-  const text = fc.string({ maxLength: 6 });
-  fc.assert(
-    fc.property(text, text, text, text, (iss, sub, otherIss, otherSub) => {
-      const [one, other] = [tokenOf({ iss, sub }), tokenOf({ iss: otherIss, sub: otherSub })];
-      // Of the same text, so that only their names can tell them apart.
-      const memory = holding({ ...one, text: "t" });
-      expect(memory.has({ ...other, text: "t" }, 0, NOW_MS)).toBe(iss === otherIss && sub === otherSub);
-    }),
-  );
 });
 
 test("5,000 are remembered, those used last", () => {

@@ -54,7 +54,7 @@ let reports = 0;
 
 /** What an isolate with nothing in its hands hears. */
 async function heard(fleet: Pick<Fleet, "report">) {
-  const nothing = { used: {}, tickets: {}, outcomes: {}, decisions: [] };
+  const nothing = { used: {}, kept: {}, tickets: {}, outcomes: {}, decisions: [] };
   const { view, nextProbeAtMs } = await fleet.report({ isolate: "of the test", seq: ++reports, ...nothing });
   const states = Object.fromEntries(Object.entries(view.hosts).map(([host, { state }]) => [host, state]));
   return { states, nextProbeAtMs };

@@ -6,7 +6,7 @@ const on = (host: string, isolate = "i") => ({ host, servedAs: "m", isolate });
 
 let seq = 0;
 function report(of: Partial<HoldingsReport> = {}): HoldingsReport {
-  return { isolate: "i", seq: ++seq, used: {}, tickets: {}, ...of };
+  return { isolate: "i", seq: ++seq, used: {}, kept: {}, tickets: {}, ...of };
 }
 
 describe("slots are held", () => {

@@ -20,7 +20,7 @@ function request(id: string, of: Partial<TakeRequest> = {}): TakeRequest {
 
 let seq = 0;
 function reported(pool: Pool, of: Partial<HoldingsReport & { outcomes: Gathered }> = {}, nowMs = NOW_MS) {
-  const plain = { isolate: "i", seq: ++seq, used: {}, tickets: {}, outcomes: {}, decisions: [] };
+  const plain = { isolate: "i", seq: ++seq, used: {}, kept: {}, tickets: {}, outcomes: {}, decisions: [] };
   return pool.report({ ...plain, ...of }, HOSTS, nowMs);
 }
 
@@ -195,7 +195,7 @@ describe("slots in advance", () => {
     { name: "no more than a quarter of what is free", used: { b: 20 }, tickets: 0, spare: 11 },
   ])("follow use: $name", ({ used, tickets, spare }) => {
     const held = Object.fromEntries(Array.from({ length: tickets }, (_, id) => [id, { host: "b", servedAs: "m" }]));
-    const report = { isolate: "i", seq: 1, used, tickets: held, outcomes: {}, decisions: [] };
+    const report = { isolate: "i", seq: 1, used, kept: {}, tickets: held, outcomes: {}, decisions: [] };
     expect(new Pool().report(report, [{ id: "b", capacity: 64 }], NOW_MS).spare).toEqual({ b: spare });
   });
 

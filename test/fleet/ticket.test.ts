@@ -59,6 +59,7 @@ function counter(take: Take) {
     },
   };
   const book = new TicketBook("i");
+  book.report(NOW_MS);
   const awaited = new Set<string>();
   const it: Counter = {
     book,

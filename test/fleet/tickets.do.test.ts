@@ -62,7 +62,16 @@ function isolate(fleet: Stub, name: string = crypto.randomUUID()) {
   return {
     name,
     report: (changed: Partial<Omit<Report, "isolate" | "seq">> = {}) =>
-      fleet.report({ isolate: name, seq: ++seq, used: {}, tickets: {}, outcomes: {}, decisions: [], ...changed }),
+      fleet.report({
+        isolate: name,
+        seq: ++seq,
+        used: {},
+        kept: {},
+        tickets: {},
+        outcomes: {},
+        decisions: [],
+        ...changed,
+      }),
     take: (id: string, changed: Partial<TakeRequest> = {}, pollMs = 0) =>
       fleet.take({ ...REQUEST, id, isolate: name, ...changed }, pollMs),
   };
@@ -305,7 +314,7 @@ describe("what isolates hold", () => {
 
   test("a report that was overtaken says nothing", async () => {
     const fleet = await pool({ gpu: 8 });
-    const early = { isolate: "one", seq: 1, used: {}, tickets: {}, outcomes: {}, decisions: [] };
+    const early = { isolate: "one", seq: 1, used: {}, kept: {}, tickets: {}, outcomes: {}, decisions: [] };
     await fleet.report({ ...early, seq: 2, used: { gpu: 8 } });
     expect((await fleet.report(early)).spare).toEqual({});
     expect(await isolate(fleet, "one").take("1", { maxWaitMs: 0 })).toMatchObject({ kind: "refused" });
