@@ -3,7 +3,8 @@
  *
  * The goal names the twin's time to its first token. It is taken from the run's own undisturbed streams of the same hosts,
  * as the same clients saw them, like from like: the middle beside the middle, the slowest beside the slowest. What the
- * hosts are set to is told as well: a busy machine keeps neither a host nor a gap to it.
+ * hosts are set to is told as well: a busy machine keeps neither a host nor a gap to it. A twin that something struck as
+ * well, one that says a byte a millisecond, say, has no such first token, and is told of apart.
  */
 import { type Finding, fact, milliseconds, mustOnTime, percent } from "../finding.ts";
 import { quantile } from "../statistics.ts";
@@ -30,9 +31,10 @@ export function judgeGaps({ seams, undisturbed, ttftMs, betweenTokensMs }: Gaps)
   const gaps = seams.flatMap(({ one, kinds }) => {
     const ms = seamGapMs(one);
     const unknowableMs = kinds.includes(STALLS) ? betweenTokensMs : 0;
-    return ms === null ? [] : [{ kind: kinds.join("+"), ms: ms - unknowableMs }];
+    return ms === null ? [] : [{ kind: kinds.join("+"), faults: kinds.length, ms: ms - unknowableMs }];
   });
-  const gapsMs = gaps.map(({ ms }) => ms);
+  const [ofOne, ofMore] = [gaps.filter(({ faults }) => faults === 1), gaps.filter(({ faults }) => faults > 1)];
+  const gapsMs = ofOne.map(({ ms }) => ms);
   const firstsMs = undisturbed.map(firstTokenMs).filter((ms) => ms !== null);
   const inTime = (name: string, part: number): Finding => {
     const [gap, first] = [quantile(gapsMs, part), quantile(firstsMs, part)];
@@ -48,7 +50,8 @@ export function judgeGaps({ seams, undisturbed, ttftMs, betweenTokensMs }: Gaps)
     inTime("p50", 0.5),
     inTime("p99", 0.99),
     fact(`  within ${MOST_GAP} x the ${ttftMs} ms that hosts are set to`, percent(within / gapsMs.length)),
-    fact("  p50 and longest by kind", byKind(gaps)),
+    fact("  p50 and longest by kind", byKind(ofOne)),
+    fact("  where the twin was struck as well", byKind(ofMore)),
   ];
 }
 
@@ -62,8 +65,8 @@ function byKind(gaps: readonly { readonly kind: string; readonly ms: number }[])
     const values = those.map(({ ms }) => ms);
     return { kind, p50: quantile(values, 0.5), longest: Math.max(...values), count: values.length };
   });
-  return kinds
+  const told = kinds
     .sort((a, b) => b.longest - a.longest)
-    .map(({ kind, p50, longest, count }) => `${kind} ${milliseconds(p50)} ${milliseconds(longest)} of ${count}`)
-    .join(", ");
+    .map(({ kind, p50, longest, count }) => `${kind} ${milliseconds(p50)} ${milliseconds(longest)} of ${count}`);
+  return told.join(", ") || "none";
 }

@@ -54,6 +54,7 @@ test.each([
   { name: "carried on too late", one: seam(451), kinds: ["cut-after"], misses: [TOO_LATE] },
   { name: "a stall can be known of later", one: seam(1_450), kinds: ["hang-after"], misses: [] },
   { name: "a stall is noticed too late", one: seam(1_451), kinds: ["hang-after"], misses: [TOO_LATE] },
+  { name: "beside a twin that was struck as well", one: seam(9_000), kinds: ["cut-after", "slow-drip"], misses: [] },
   {
     name: "a pause elsewhere is no gap at the seam",
     one: witnessed({
