@@ -148,6 +148,8 @@ describe("callers", () => {
     const wire = await small.text();
     expect(wire.endsWith("data: [DONE]\n\n")).toBe(true);
     expect(wire.length).toBeGreaterThan(50_000);
+    // Never the one who closes first: 5 s is what the Worker keeps a connection.
+    expect(small.headers.get("keep-alive")).toBe("timeout=75");
     expect(firehose.taken).toEqual([{ ofBytes: 50_000, bytes: expect.any(Number) }]);
     const reader = readSlowly(firehose.url, "key", body(1e9), 1_024);
     await until(
