@@ -26,6 +26,9 @@ export function render({ name, rules }: PlannedTunnel, { team, tunnelId, audTags
     metrics: "127.0.0.1:20241",
     originRequest: {
       connectTimeout: "5s",
+      // vLLM (uvicorn) and llama.cpp (cpp-httplib) close a connection that was idle for 5 s. Who reuses it lets go sooner: a
+      // question that meets the closing is lost, and a lost POST is asked again by nobody.
+      keepAliveTimeout: "4s",
       noHappyEyeballs: true,
       access: {
         required: true,

@@ -3,8 +3,9 @@ import type { Progress } from "#src/limits/leases.ts";
 import { Problem } from "#src/problem.ts";
 import type { Attempt } from "#src/upstream/attempt.ts";
 import { openStream } from "#src/upstream/exchange.ts";
-import { type RelayEnd, relay, type Source } from "#src/upstream/relay.ts";
+import { type RelayEnd, relay } from "#src/upstream/relay.ts";
 import { NOTHING_YET, tokensOf } from "#src/upstream/tally.ts";
+import type { Source } from "#src/upstream/telling.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
 import { before } from "#src/within.ts";
 import {

@@ -15,8 +15,8 @@ import {
 import { ContinuedStream } from "#src/upstream/continued-stream.ts";
 import { dialectOf } from "#src/upstream/dialect.ts";
 import { openStream } from "#src/upstream/exchange.ts";
-import type { CarryOn, Source } from "#src/upstream/relay.ts";
 import { tokensOf } from "#src/upstream/tally.ts";
+import type { CarryOn, Source } from "#src/upstream/telling.ts";
 import { type Asking, askHosts, release, workedUnseen } from "./ask-hosts.ts";
 import type { Seat } from "./choose-host.ts";
 import { keepingText } from "./content.ts";

@@ -15,8 +15,8 @@ import { Problem } from "#src/problem.ts";
 import { eventOf } from "#src/sse.ts";
 import { ContinuedStream } from "./continued-stream.ts";
 import { OpenAiStream } from "./openai-stream.ts";
-import type { Source } from "./relay.ts";
 import { type Seam, tokensWithin } from "./seam.ts";
+import type { Source } from "./telling.ts";
 
 /**
  * Text that is kept for a seam: some 16,000 tokens. Longer answers are not carried on, because a few hundred of them at

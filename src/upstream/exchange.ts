@@ -11,8 +11,8 @@ import type { Dialect } from "./dialect.ts";
 import { refusalOf } from "./engine-error.ts";
 import { formBody } from "./form-body.ts";
 import type { Ask } from "./reach.ts";
-import type { Source } from "./relay.ts";
 import { type Tally, tallyOf } from "./tally.ts";
+import type { Source } from "./telling.ts";
 
 /** A whole answer must fit an isolate many times over; a batch of embeddings is the largest honest one. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;

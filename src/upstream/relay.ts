@@ -5,28 +5,19 @@
  * chunk passes before the second arrives; a caller who leaves is noticed at the next write, and heartbeats make sure
  * that there is one; a host that dies anywhere is followed by another that carries on, or by one parsable error event; a
  * slow reader slows the host. Whole events only, so that a heartbeat or an error never lands inside one.
+ *
+ * Here is the caller's side of it; whose words they are is `Telling`'s.
  */
 import { Problem } from "#src/problem.ts";
 import { EventTooLarge } from "#src/sse.ts";
-import { before } from "#src/within.ts";
 import { type AnswerStream, BrokenStream } from "./answer-stream.ts";
 import { startHeartbeat } from "./heartbeat.ts";
-import { lastWords } from "./last-words.ts";
 import { NOTHING_YET, tokensOf } from "./tally.ts";
+import { type CarryOn, type Source, Telling } from "./telling.ts";
 import type { Voice } from "./voice.ts";
 import { type Deadlines, Waiting } from "./waiting.ts";
 
 const PING = new TextEncoder().encode(": ping\n\n");
-/** A host ends its stream with the last word; one that leaves it open would keep the connection for good. */
-const END_WITHIN_MS = 1_000;
-
-/** A host's answer that has begun: what was read of it until its first content, and the way to the rest. */
-export type Source = {
-  readonly reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">;
-  readonly stream: AnswerStream;
-  /** For the caller already; null when there was nothing. */
-  readonly head: Uint8Array | null;
-};
 
 export type RelayEnd =
   | { readonly kind: "complete" }
@@ -36,12 +27,6 @@ export type RelayEnd =
       readonly unseenTokens: number;
     }
   | { readonly kind: "upstream_error"; readonly problem: Problem };
-
-/**
- * Another host's part, which goes on where a broken stream has ended, and the comment that tells of it; null where there
- * is none. Never rejects.
- */
-export type CarryOn = (broken: AnswerStream) => Promise<{ source: Source; comment: Uint8Array } | null>;
 
 export type RelayOptions = {
   readonly deadlines: Deadlines;
@@ -77,45 +62,24 @@ export function relay(
 ): Relayed {
   const { promise: ended, resolve } = Promise.withResolvers<RelayEnd>();
   const waiting = new Waiting(deadlines, arrivedAtMs, now());
-  let source: Source | null = null;
-  /** What the source brought along, until it is passed on. */
-  let head: Uint8Array | null = null;
-  let reading: ReturnType<Source["reader"]["read"]> | null = null;
-  /** Why the host was hung up on, while its stream goes down. */
-  let lost: Problem | null = null;
+  const telling = new Telling(opening, carryOn, waiting, now);
   let stopHeartbeat = (): void => undefined;
-  let over = false;
-  let firstContentAtMs: number | null = null;
   /** What the answer had cost when its last events were taken for the caller. */
   let seen = NOTHING_YET;
 
   const end = (how: RelayEnd): void => {
-    over = true;
+    telling.end();
     stopHeartbeat();
     resolve(how);
   };
-  const begin = (begun: Source): Source => {
-    source = begun;
-    head = begun.head;
-    reading = null;
-    if (begun.stream.hasContent) firstContentAtMs ??= now();
-    return begun;
-  };
-  // Also when nobody reads: what it brought along is counted if the caller leaves.
-  opening.then(
-    (begun) => over || begin(begun),
-    () => undefined,
-  );
   const complete = (controller: Controller): void => {
-    if (over) return;
+    if (telling.isOver) return;
     end({ kind: "complete" });
     controller.close();
-    // Its end is read, so that the connection can be used again; a host that goes on is cut off.
-    if (source !== null)
-      before(END_WITHIN_MS, source.reader.read()).then((part) => part?.done === true || hangUp(), hangUp);
+    telling.close(hangUp);
   };
   const fail = (controller: Controller, problem: Problem): void => {
-    if (over) return;
+    if (telling.isOver) return;
     hangUp();
     end({ kind: "upstream_error", problem });
     controller.enqueue(voice.fail(problem));
@@ -142,103 +106,68 @@ export function relay(
     waiting.forCaller(now());
     return true;
   };
-  /** The next events for the caller: the head first, then what the host sends. Null when what came holds none. */
-  const read = async ({ reader, stream }: Source): Promise<Uint8Array | null> => {
-    if (head !== null) {
-      const brought = head;
-      head = null;
-      return brought;
-    }
-    reading = reader.read();
-    const part = await reading;
-    // A caller who has left needs nothing more: `lastWords` counts it.
-    if (over) return null;
-    reading = null;
-    if (part.done) {
-      const ending = lost === null ? stream.finish() : null;
-      if (ending === null) throw lost ?? new BrokenStream("the host ended the stream in the middle of the answer");
-      return ending;
-    }
-    const { contentPieces } = stream.tally;
-    const out = stream.push(part.value);
-    if (stream.hasContent) firstContentAtMs ??= now();
-    waiting.heard(stream.tally.contentPieces > contentPieces, now());
-    return out;
-  };
   /** One write at the least, or the end of it. */
   const next = async (controller: Controller): Promise<void> => {
-    while (!over) {
+    while (!telling.isOver) {
       try {
-        const from = source ?? begin(await opening);
-        if (over) return;
-        const out = await read(from);
-        if (over) return;
-        const isSaid = say(controller, from.stream, out);
-        if (from.stream.broken !== null) throw from.stream.broken;
-        if (from.stream.endedWell) return complete(controller);
+        const out = await telling.read();
+        const { stream } = telling;
+        if (telling.isOver || stream === null) return;
+        const isSaid = say(controller, stream, out);
+        if (stream.broken !== null) throw stream.broken;
+        if (stream.endedWell) return complete(controller);
         if (isSaid) return;
         waiting.forHost(now());
       } catch (cause) {
-        await recover(controller, problemOf(lost ?? cause));
+        await recover(controller, problemOf(telling.lost ?? cause));
       }
     }
   };
   /** The answer may have been whole but for its last words; else another host carries it on; else it ends here. */
   const recover = async (controller: Controller, problem: Problem): Promise<void> => {
-    const broken = source;
-    if (over || broken === null) return fail(controller, problem);
-    const owed = broken.stream.broken === null ? broken.stream.finish() : null;
+    const { stream } = telling;
+    if (telling.isOver || stream === null) return fail(controller, problem);
+    const owed = telling.owed();
     if (owed !== null) {
-      say(controller, broken.stream, owed);
+      say(controller, stream, owed);
       return complete(controller);
     }
-    source = null;
-    lost = null;
-    waiting.forHost(now());
-    broken.reader.cancel().catch(() => undefined);
-    const further = await carryOn(broken.stream);
-    source = broken;
-    if (over) return;
-    if (further === null) return fail(controller, problem);
-    begin(further.source);
-    controller.enqueue(further.comment);
-    waiting.anew(now());
+    const comment = await telling.goOn();
+    if (comment === null) return fail(controller, problem);
+    controller.enqueue(comment);
   };
   const leave = async (): Promise<void> => {
-    if (over) return;
-    over = true;
+    if (telling.isOver) return;
     stopHeartbeat();
-    // A host that has gone as well leaves what was counted.
-    if (source !== null) await lastWords(source.reader, source.stream, reading).catch(() => undefined);
+    await telling.leave();
     hangUp();
-    const tally = source?.stream.tally ?? seen;
+    const tally = telling.stream?.tally ?? seen;
     // Where only counts came, it is the count that has changed: what was made by then has been seen.
     const unseenTokens = tally.contentPieces === seen.contentPieces ? 0 : Math.max(0, tokensOf(tally) - tokensOf(seen));
-    const isWhole = source?.stream.endedWell === true && tally.contentPieces === seen.contentPieces;
+    const isWhole = telling.stream?.endedWell === true && tally.contentPieces === seen.contentPieces;
     end(isWhole ? { kind: "complete" } : { kind: "client_left", unseenTokens });
   };
   const beat = (controller: Controller): void => {
-    if (over) return;
+    if (telling.isOver) return;
     const nowMs = now();
-    if (waiting.isOverdue(nowMs)) {
+    if (waiting.totalLeftMs(nowMs) < 0) {
       fail(controller, new Problem("total_timeout"));
-    } else if (source !== null && lost === null && waiting.isNextTokenLate(nowMs)) {
-      lost = new Problem("next_token_timeout");
-      // Its read ends, and with it begins what follows on a host that is lost.
-      source.reader.cancel().catch(() => undefined);
+    } else if (telling.silenceLeftMs(nowMs) < 0) {
+      telling.giveUp(new Problem("next_token_timeout"));
     } else if (waiting.isSilent(heartbeatMs / 2, nowMs) && (controller.desiredSize ?? -1) >= 0) {
       // Nothing piles up for a caller who does not read: one heartbeat waits at most. That it was written does not
       // count as a sign of life of the host's, so the next beat writes again.
       controller.enqueue(PING);
     }
   };
+  const leftMs = (): number => Math.min(waiting.totalLeftMs(now()), telling.silenceLeftMs(now()));
 
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
         // Twice a beat: a stream that falls silent just after one look is seen by the next, within one beat.
         const shortest = Math.min(heartbeatMs / 2, deadlines.betweenTokensMs, deadlines.totalMs);
-        stopHeartbeat = startHeartbeat(shortest, () => beat(controller));
+        stopHeartbeat = startHeartbeat(shortest, () => beat(controller), leftMs);
       },
       // The promise must be returned, or pull runs again while a read is on its way.
       pull(controller) {
@@ -249,7 +178,7 @@ export function relay(
     },
     { highWaterMark: 0 },
   );
-  return { body, ended, firstContentAtMs: () => firstContentAtMs, leave };
+  return { body, ended, firstContentAtMs: () => telling.firstContentAtMs, leave };
 }
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;

@@ -48,12 +48,15 @@ export class Waiting {
     this.#sinceMs = nowMs;
   }
 
-  isOverdue(nowMs: number): boolean {
-    return nowMs - this.#arrivedAtMs > this.#deadlines.totalMs;
+  /** Of the whole answer's time, ms; below 0 once it is over. */
+  totalLeftMs(nowMs: number): number {
+    return this.#deadlines.totalMs - (nowMs - this.#arrivedAtMs);
   }
 
-  isNextTokenLate(nowMs: number): boolean {
-    return this.#sinceMs !== null && this.#waitedMs + nowMs - this.#sinceMs > this.#deadlines.betweenTokensMs;
+  /** Of the next content's time, ms; below 0 once it is late, without end while nobody waits for the host. */
+  nextTokenLeftMs(nowMs: number): number {
+    if (this.#sinceMs === null) return Number.POSITIVE_INFINITY;
+    return this.#deadlines.betweenTokensMs - (this.#waitedMs + nowMs - this.#sinceMs);
   }
 
   /** The host is waited for, and the caller has had no sign of life for so long. */

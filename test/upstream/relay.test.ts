@@ -4,7 +4,8 @@ import { Problem } from "#src/problem.ts";
 import { MAX_EVENT_BYTES } from "#src/sse.ts";
 import { BrokenStream } from "#src/upstream/answer-stream.ts";
 import { OpenAiStream } from "#src/upstream/openai-stream.ts";
-import { type CarryOn, relay, type Source } from "#src/upstream/relay.ts";
+import { relay } from "#src/upstream/relay.ts";
+import type { CarryOn, Source } from "#src/upstream/telling.ts";
 import { PLAIN, type Voice } from "#src/upstream/voice.ts";
 import type { Deadlines } from "#src/upstream/waiting.ts";
 import { cuts, textOf, utf8 } from "#test/sse/chunking.ts";
@@ -35,9 +36,10 @@ function play(
     carryOn?: CarryOn;
     waitedMs?: number;
     voice?: Voice;
+    now?: () => number;
   } = {},
 ) {
-  const clock = { nowMs: 1_000_000 };
+  const clock = { nowMs: options.now?.() ?? 1_000_000 };
   const seen = { pulls: 0, hungUp: 0, settled: 0 };
   let host: ReadableStreamDefaultController<Uint8Array> | undefined;
   const body = new ReadableStream<Uint8Array>(
@@ -63,7 +65,7 @@ function play(
     voice: options.voice ?? PLAIN,
     carryOn: options.carryOn ?? (() => Promise.resolve(null)),
     hangUp: () => seen.hungUp++,
-    now: () => clock.nowMs,
+    now: options.now ?? (() => clock.nowMs),
   });
   const settled = relayed.ended.then(() => seen.settled++);
   const reader = relayed.body.getReader();
@@ -531,6 +533,27 @@ describe("deadlines", () => {
     expect(codeAfter(text, said.join("").replaceAll(PING, ""))).toBe(code);
     expect(await ended).toMatchObject({ kind: "upstream_error", problem: { code } });
     expect(seen.hungUp).toBe(1);
+  });
+
+  test.each([
+    { name: "the next token", betweenTokensMs: 2_500, totalMs: 60_000, code: "next_token_timeout" },
+    { name: "the whole answer", betweenTokensMs: 60_000, totalMs: 2_600, code: "total_timeout" },
+  ])("$name: noticed when it passes, not by the beat after it", async ({ code, ...deadlines }) => {
+    vi.useFakeTimers();
+    try {
+      const { say, rest, ended, seen } = play({ deadlines, heartbeatMs: 2_000, now: Date.now });
+      const all = rest();
+      await vi.advanceTimersByTimeAsync(100);
+      say(token("a"));
+      await vi.advanceTimersByTimeAsync(2_500);
+      expect(seen.settled).toBe(0);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(await ended).toMatchObject({ problem: { code } });
+      expect(codeAfter((await all).join("").replaceAll(PING, ""), token("a"))).toBe(code);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test.each([

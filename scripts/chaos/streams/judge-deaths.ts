@@ -1,13 +1,11 @@
 /** What must hold of streams whose hosts die. Pure. */
-import { type Finding, fact, milliseconds, must, mustOnTime } from "../finding.ts";
-import { quantile } from "../statistics.ts";
+import { type Finding, fact, must } from "../finding.ts";
 import { expectedText } from "./expected.ts";
+import { judgeGaps } from "./judge-gaps.ts";
 import type { Strike } from "./lab-host.ts";
-import { longestGapMs, type Verdict, verdictOf } from "./verdict.ts";
+import { seamOf, type Verdict, verdictOf } from "./verdict.ts";
 import type { Witnessed } from "./witness.ts";
 
-/** A gap is at most so many of the twin's times to its first token. */
-const MOST_GAP = 1.5;
 /** Kept of what went wrong: enough to play it again. */
 const SHOWN = 5;
 
@@ -52,10 +50,7 @@ export function judgeDeaths(deaths: Deaths): Finding[] {
   const unknowable = differing.filter(isUnknowable);
   const wrong = differing.filter((each) => !isUnknowable(each));
   const aloneWrong = alone.filter(({ verdict }) => verdict !== "whole" && verdict !== "error" && verdict !== "refused");
-  const gaps = ofTwins
-    .filter(isSeam)
-    .map(({ one, kinds }) => longestGapMs(one) - (stalls(kinds) ? betweenTokensMs : 0));
-  const p99 = quantile(gaps, 0.99);
+  const undisturbed = ofTwins.filter(({ kinds, verdict }) => kinds.length === 0 && verdict === "whole");
   const died = cases.filter(({ deaths }) => deaths > 0).length;
   return [
     fact("questions", cases.length),
@@ -70,22 +65,19 @@ export function judgeDeaths(deaths: Deaths): Finding[] {
     fact("  with more than one death: whole, error, refused", endsText(ofTwins.filter(({ deaths }) => deaths > 1))),
     must("whole answers that differ from the unbroken one", "0", differencesText(wrong), wrong.length === 0),
     fact("  by a few tokens of a bound beside stop strings", differencesText(unknowable)),
-    fact("gap at the seam, p50", milliseconds(quantile(gaps, 0.5))),
-    mustOnTime(
-      "gap at the seam, p99",
-      `<= ${MOST_GAP} x ${ttftMs} ms`,
-      `${milliseconds(p99)} of ${gaps.length}`,
-      p99 !== null && p99 <= MOST_GAP * ttftMs,
-    ),
+    ...judgeGaps({
+      seams: ofTwins.filter(isSeam),
+      undisturbed: undisturbed.map(({ one }) => one),
+      ttftMs,
+      betweenTokensMs,
+    }),
     must("rows in the ledger", `= ${cases.length}`, rows, rows === cases.length),
   ];
 }
 
 /** Content came before the death and after it. */
 function isSeam({ one, deaths, verdict }: Case): boolean {
-  return (
-    verdict === "whole" && deaths === 1 && one.raw?.comments.some((comment) => comment.startsWith("continued")) === true
-  );
+  return verdict === "whole" && deaths === 1 && seamOf(one) !== null;
 }
 
 /**
@@ -97,10 +89,6 @@ function isUnknowable({ one }: Case): boolean {
   const [expected, heard] = [expectedText(asked), client.text];
   const isCutElsewhere = client.finishReason === "length" && expected.startsWith(heard);
   return asked.stop.length > 0 && (isCutElsewhere || heard.startsWith(expected));
-}
-
-function stalls(kinds: readonly string[]): boolean {
-  return kinds.includes("hang-after");
 }
 
 function endsText(cases: readonly Case[]): string {
@@ -118,8 +106,8 @@ function differencesText(cases: readonly Case[]): string {
   const shown = cases.slice(0, SHOWN).map(({ one }) => {
     const { content, maxTokens, stop } = one.asked;
     const asked = JSON.stringify({ content, maxTokens, stop });
-    const seams = one.raw?.comments.filter((comment) => comment !== "").join(", ");
-    return `${asked} (${seams}) expected ${JSON.stringify(expectedText(one.asked))}, heard ${JSON.stringify(one.client.text)}`;
+    const seams = one.raw?.comments.map((comment) => comment.text).filter((text) => text !== "");
+    return `${asked} (${seams?.join(", ")}) expected ${JSON.stringify(expectedText(one.asked))}, heard ${JSON.stringify(one.client.text)}`;
   });
   return cases.length === 0 ? "0" : `${text(cases)}: ${shown.join("; ")}`;
 }

@@ -4,6 +4,9 @@
  */
 import { z } from "zod";
 
+/** A comment, and how many events with content came before it. */
+export type Comment = { readonly text: string; readonly after: number };
+
 export type Raw = {
   readonly dones: number;
   readonly errors: number;
@@ -11,7 +14,7 @@ export type Raw = {
   readonly codes: readonly string[];
   /** Events that are no JSON, half an event at the end, bytes that are no UTF-8, events behind [DONE]. */
   readonly unparsable: readonly string[];
-  readonly comments: readonly string[];
+  readonly comments: readonly Comment[];
   /** When each event with content came. */
   readonly contentAtMs: readonly number[];
 };
@@ -28,7 +31,7 @@ export class RawReader {
   #dones = 0;
   readonly #codes: string[] = [];
   readonly #unparsable: string[] = [];
-  readonly #comments: string[] = [];
+  readonly #comments: Comment[] = [];
   readonly #contentAtMs: number[] = [];
 
   push(bytes: Uint8Array, nowMs: number): void {
@@ -61,7 +64,8 @@ export class RawReader {
 
   #event(event: string, nowMs: number): void {
     const lines = event.split("\n");
-    for (const line of lines) if (line.startsWith(":")) this.#comments.push(line.slice(1).trim());
+    const after = this.#contentAtMs.length;
+    for (const line of lines) if (line.startsWith(":")) this.#comments.push({ text: line.slice(1).trim(), after });
     const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice("data:".length).trimStart());
     if (data.length === 0) return;
     const text = data.join("\n");

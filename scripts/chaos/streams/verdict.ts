@@ -1,4 +1,5 @@
 /** How one streamed answer ended, as both its judges have it. Pure. */
+import type { Comment } from "./raw-reader.ts";
 import type { Witnessed } from "./witness.ts";
 
 /** A whole answer, one error event within the stream, or a refusal in the place of a stream; else what must never be. */
@@ -13,8 +14,21 @@ export function verdictOf({ client, raw, isLost }: Witnessed): Verdict {
   return raw.errors === 1 && raw.dones === 0 && client.end === "threw" ? "error" : "truncated";
 }
 
-/** The longest time between two events with content; 0 where there are not two. */
-export function longestGapMs({ raw }: Witnessed): number {
-  const times = raw?.contentAtMs ?? [];
-  return Math.max(0, ...times.slice(1).map((atMs, at) => atMs - (times[at] ?? atMs)));
+/** Where another host took the word; null where none did. */
+export function seamOf({ raw }: Witnessed): Comment | null {
+  return raw?.comments.find(({ text }) => text.startsWith("continued")) ?? null;
+}
+
+/** From the last content of the one host to the first of the other; null where either said none. */
+export function seamGapMs(one: Witnessed): number | null {
+  const seam = seamOf(one);
+  if (seam === null) return null;
+  const [last, first] = [one.raw?.contentAtMs[seam.after - 1], one.raw?.contentAtMs[seam.after]];
+  return last === undefined || first === undefined ? null : first - last;
+}
+
+/** From the question to the first content; null where none came. */
+export function firstTokenMs({ raw, askedAtMs }: Witnessed): number | null {
+  const [first] = raw?.contentAtMs ?? [];
+  return first === undefined ? null : first - askedAtMs;
 }

@@ -16,6 +16,8 @@ export type Asked = {
 
 export type Witnessed = {
   readonly asked: Asked;
+  /** On the clock of what is in `raw`. */
+  readonly askedAtMs: number;
   readonly requestId: string | null;
   readonly status: number | null;
   /** How the client took it. */
@@ -46,9 +48,10 @@ export async function witness(gateway: string, apiKey: string, workflow: string,
     timeout: PATIENCE_MS,
     fetch: tap.fetch,
   });
+  const askedAtMs = performance.now();
   const seen = await heard(client, workflow, asked);
-  const bytes = await tap.bytes;
-  return { asked, requestId: tap.requestId, status: tap.status, client: seen, raw: bytes.raw, isLost: bytes.isLost };
+  const { requestId, status, bytes } = tap;
+  return { asked, askedAtMs, requestId, status, client: seen, ...(await bytes) };
 }
 
 async function heard(client: OpenAI, workflow: string, asked: Asked): Promise<Witnessed["client"]> {

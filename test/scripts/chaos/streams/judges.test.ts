@@ -22,7 +22,7 @@ function witnessed(more: Partial<Witnessed> = {}): Witnessed {
     completionTokens: 4,
     code: null,
   } as const;
-  return { asked, requestId: "r", status: 200, client, raw: RAW, isLost: false, ...more };
+  return { asked, askedAtMs: 0, requestId: "r", status: 200, client, raw: RAW, isLost: false, ...more };
 }
 const failed = (model: string): Witnessed => {
   const one = witnessed();
@@ -41,13 +41,28 @@ const boundAt = (text: string): Witnessed => {
 };
 const strike = (kind: string) => ({ requestId: "r", kind, atMs: 0, closedAtMs: 1 });
 const seam = (gapMs: number): Witnessed =>
-  witnessed({ raw: { ...RAW, comments: ["continued by b"], contentAtMs: [0, gapMs] } });
+  witnessed({ raw: { ...RAW, comments: [{ text: "continued by b", after: 1 }], contentAtMs: [0, gapMs] } });
+/** Nothing struck it, and its first content came then. */
+const undisturbed = (firstMs: number): Witnessed =>
+  witnessed({ requestId: `undisturbed ${firstMs}`, raw: { ...RAW, contentAtMs: [firstMs, firstMs + 9_000] } });
+
+const TOO_LATE = "gap at the seam, p99, beside such a first token";
 
 test.each([
-  { name: "whole", one: witnessed(), kinds: [], misses: [] },
-  { name: "carried on in time", one: seam(290), kinds: ["cut-after"], misses: [] },
-  { name: "carried on too late", one: seam(310), kinds: ["cut-after"], misses: ["gap at the seam, p99"] },
-  { name: "a stall is noticed later", one: seam(1_290), kinds: ["hang-after"], misses: [] },
+  { name: "whole", one: witnessed({ raw: { ...RAW, contentAtMs: [210, 220] } }), kinds: [], misses: [] },
+  { name: "carried on in time", one: seam(450), kinds: ["cut-after"], misses: [] },
+  { name: "carried on too late", one: seam(451), kinds: ["cut-after"], misses: [TOO_LATE] },
+  { name: "a stall can be known of later", one: seam(1_450), kinds: ["hang-after"], misses: [] },
+  { name: "a stall is noticed too late", one: seam(1_451), kinds: ["hang-after"], misses: [TOO_LATE] },
+  { name: "beside a twin that was struck as well", one: seam(9_000), kinds: ["cut-after", "slow-drip"], misses: [] },
+  {
+    name: "a pause elsewhere is no gap at the seam",
+    one: witnessed({
+      raw: { ...RAW, comments: [{ text: "continued by b", after: 2 }], contentAtMs: [0, 5_000, 5_100] },
+    }),
+    kinds: ["cut-after"],
+    misses: [],
+  },
   { name: "alone, one error", one: failed("alone"), kinds: ["cut-after"], misses: [] },
   {
     name: "twins, an error",
@@ -82,14 +97,14 @@ test.each([
   },
 ])("deaths: $name", ({ one, kinds, misses }) => {
   const findings = judgeDeaths({
-    // A seam in time is always there, so that its figure is.
-    witnessed: [one, { ...seam(250), requestId: "other" }],
+    // A seam in time is always there, so that its figure is; and two first tokens, the slower one of 300 ms.
+    witnessed: [one, { ...seam(250), requestId: "other" }, undisturbed(200), undisturbed(300)],
     strikes: [...kinds.map(strike), { ...strike("cut-after"), requestId: "other" }],
     twins: "twins",
     deadly: new Set(["cut-after", "hang-after", "500"]),
     ttftMs: 200,
     betweenTokensMs: 1_000,
-    rows: 2,
+    rows: 4,
   });
   expect(missed(findings)).toEqual(misses);
 });
