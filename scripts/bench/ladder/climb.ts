@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Target } from "../load/job.ts";
-import { cpuUsOf } from "../load/process-cost.ts";
+import { cpuUsOf, waitedUsOf } from "../load/process-cost.ts";
 import type { OpenRing } from "../ring.ts";
 import type { Round } from "./figures.ts";
 import type { Ground } from "./ground.ts";
@@ -40,13 +40,15 @@ export async function climb(
     await costOf(ladder, targetOf(ground, name), ground.load, warmUpMs);
   }
   for (let nth = 0; nth < rounds; nth++) {
-    const round = new Map<string, number>();
+    const costs = new Map<string, number>();
+    const [ranUs, waitedUs] = [cpuUsOf(ground.bare.groups), waitedUsOf(ground.bare.groups)];
     for (const name of nth % 2 === 0 ? names : names.toReversed()) {
       signal.throwIfAborted();
       say(`${ladder.name}: round ${nth + 1} of ${rounds}, ${name}`);
-      round.set(name, await costOf(ladder, targetOf(ground, name), ground.load, forMs));
+      costs.set(name, await costOf(ladder, targetOf(ground, name), ground.load, forMs));
     }
-    measured.push(round);
+    const bareWaited = (waitedUsOf(ground.bare.groups) - waitedUs) / (cpuUsOf(ground.bare.groups) - ranUs);
+    measured.push({ costs, bareWaited });
   }
   return measured;
 }
@@ -67,10 +69,10 @@ async function costOf({ load, count }: Ladder, target: Target, put: OpenRing["lo
   return (seen.cpuUs + (await untilQuiet(target))) / units;
 }
 
-const LOOK_MS = 50;
+const LOOK_MS = 100;
 /** Of one core. A gateway at rest takes 0.2 %. */
 const QUIET_SHARE = 0.03;
-/** The queue delivers a second after the last event, and the ledger has it soon after. */
+/** Of 400 settled requests the last is in the ledger half a second after its answer. */
 const QUIET_WITHIN_MS = 3_000;
 
 /** Waits until next to nothing is done any more. @returns what was done until then, in µs of one core */

@@ -2,8 +2,12 @@
 import { quantile } from "#scripts/chaos/statistics.ts";
 import { BARE, belowOf, type Rung } from "./rungs.ts";
 
-/** CPU in µs by request or event, by the name of the rung; `BARE` is bare workerd's. */
-export type Round = ReadonlyMap<string, number>;
+export type Round = {
+  /** CPU in µs by request or event, by the name of the rung; `BARE` is bare workerd's. */
+  readonly costs: ReadonlyMap<string, number>;
+  /** How long bare workerd was ready and had no core, by how long it had one. */
+  readonly bareWaited: number;
+};
 
 export type Figure = {
   readonly name: string;
@@ -18,8 +22,10 @@ export type Figure = {
 export type Measured = {
   /** Bare workerd's CPU in µs. */
   readonly bareUs: number;
-  /** How far it varied between rounds, by its median: what others did on the machine at the same time. */
+  /** How far it varied between rounds, by its median. */
   readonly noise: number;
+  /** How long it waited for a core, by how long it had one: what others did on the machine at the same time. */
+  readonly waited: number;
   readonly figures: readonly Figure[];
 };
 
@@ -28,7 +34,8 @@ export function measuredOf(rungs: readonly Rung[], rounds: readonly Round[]): Me
   const bare = rounds.map((round) => costIn(round, BARE));
   const bareUs = median(bare);
   const noise = (Math.max(...bare) - Math.min(...bare)) / bareUs;
-  return { bareUs, noise, figures: figuresOf(rungs, rounds, bareUs) };
+  const waited = median(rounds.map(({ bareWaited }) => bareWaited));
+  return { bareUs, noise, waited, figures: figuresOf(rungs, rounds, bareUs) };
 }
 
 function figuresOf(rungs: readonly Rung[], rounds: readonly Round[], bareUs: number): Figure[] {
@@ -43,8 +50,8 @@ function figuresOf(rungs: readonly Rung[], rounds: readonly Round[], bareUs: num
   });
 }
 
-function costIn(round: Round, name: string): number {
-  const cost = round.get(name);
+function costIn({ costs }: Round, name: string): number {
+  const cost = costs.get(name);
   if (cost === undefined) throw new Error(`a round without ${name}`);
   return cost;
 }

@@ -1,8 +1,9 @@
 /** The ladder as a table for a person. Pure. */
 import type { Measured } from "./figures.ts";
 import type { Rung } from "./rungs.ts";
+import { crowd, isCrowded, percent } from "./verdict.ts";
 
-export function tableOf(by: string, rungs: readonly Rung[], { figures, bareUs }: Measured): string {
+export function tableOf(by: string, rungs: readonly Rung[], { figures, bareUs, noise, waited }: Measured): string {
   const rows = figures.map(({ name, addsUs, ratio, least, most }) => [
     name,
     addsUs.toFixed(0),
@@ -17,5 +18,7 @@ export function tableOf(by: string, rungs: readonly Rung[], { figures, bareUs }:
       .map((cell, at) => (at === 1 || at === 2 ? cell.padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0)))
       .join("  ")
       .trimEnd();
-  return [`CPU by ${by}; B, bare workerd, takes ${bareUs.toFixed(0)} µs`, ...[head, ...rows].map(line)].join("\n");
+  const ground = `B, bare workerd, takes ${bareUs.toFixed(0)} µs and varied by ${percent(noise)}`;
+  const about = `CPU by ${by}. ${ground}${isCrowded(waited) ? `; ${crowd(waited)}` : ""}.`;
+  return [about, ...[head, ...rows].map(line)].join("\n");
 }

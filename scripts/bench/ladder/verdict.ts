@@ -4,11 +4,16 @@ import { BARE, belowOf, type Rung, WHOLE } from "./rungs.ts";
 
 /** By how much the whole path may grow over what was recorded, and bare workerd vary without being noise. */
 const TOLERANCE = 0.25;
+/**
+ * Bare workerd's wait for a core, by its time on one. Alone on its core it waits for its own threads only (0.07 measured);
+ * where others take the core as well (1 to 2), writes find less to be coalesced with, and the gateway really is dearer.
+ */
+const CROWDED = 0.5;
 
 export type Verdict =
   | { readonly kind: "held" }
-  /** Bare workerd itself varied by more than what is to be told. */
-  | { readonly kind: "noisy"; readonly noise: number }
+  /** Nothing can be told, because of what else the machine does. */
+  | { readonly kind: "noisy"; readonly because: string }
   | { readonly kind: "fell"; readonly was: number; readonly is: number }
   | {
       readonly kind: "grew";
@@ -24,15 +29,19 @@ export type Verdict =
  */
 export function verdictOn(
   rungs: readonly Rung[],
-  { figures, noise }: Pick<Measured, "figures" | "noise">,
+  { figures, noise, waited }: Omit<Measured, "bareUs">,
   ratios: Readonly<Record<string, number>>,
 ): Verdict {
-  if (noise > TOLERANCE) return { kind: "noisy", noise };
+  if (noise > TOLERANCE) return { kind: "noisy", because: `bare workerd itself varied by ${percent(noise)}` };
   const then = { ...ratios, [BARE]: 1 };
   const now = { ...Object.fromEntries(figures.map(({ name, ratio }) => [name, ratio])), [BARE]: 1 };
   const [was, is] = [of(then, WHOLE), of(now, WHOLE)];
   if (is < was * (1 - TOLERANCE)) return { kind: "fell", was, is };
   if (is <= was * (1 + TOLERANCE)) return { kind: "held" };
+  if (isCrowded(waited)) {
+    const because = `it grew from ${was.toFixed(2)} to ${is.toFixed(2)} × B, but ${crowd(waited)}`;
+    return { kind: "noisy", because };
+  }
   // What stands beside the path is no part of the whole.
   const onPath = rungs.filter(({ isBeside }) => isBeside !== true);
   const stages = onPath.map(({ name }) => {
@@ -50,7 +59,7 @@ export function sentenceOf(by: string, verdict: Verdict): string {
     case "held":
       return `CPU by ${by} has held.`;
     case "noisy":
-      return `CPU by ${by}: too noisy. Bare workerd itself varied by ${percent(verdict.noise)} between rounds.`;
+      return `CPU by ${by}: too noisy, ${verdict.because}.`;
     case "fell":
       return `CPU by ${by} fell from ${verdict.was.toFixed(2)} to ${verdict.is.toFixed(2)} × B: time to record anew, by --record.`;
     case "grew": {
@@ -60,7 +69,17 @@ export function sentenceOf(by: string, verdict: Verdict): string {
   }
 }
 
-function percent(part: number): string {
+/** Whether others had the core of bare workerd as well. */
+export function isCrowded(waited: number): boolean {
+  return waited > CROWDED;
+}
+
+/** What a crowd on the machine did to bare workerd. */
+export function crowd(waited: number): string {
+  return `bare workerd waited for a core ${waited.toFixed(1)} times as long as it had one`;
+}
+
+export function percent(part: number): string {
   return `${Math.round(part * 100)} %`;
 }
 

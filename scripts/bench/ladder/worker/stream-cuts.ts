@@ -5,7 +5,8 @@ import { AnswerStream } from "#src/upstream/answer-stream.ts";
 import { dialectOf } from "#src/upstream/dialect.ts";
 import { openStream } from "#src/upstream/exchange.ts";
 import { reach } from "#src/upstream/reach.ts";
-import { relay, type Source } from "#src/upstream/relay.ts";
+import { relay } from "#src/upstream/relay.ts";
+import type { Source } from "#src/upstream/telling.ts";
 import { putTo } from "./pass-on.ts";
 
 /** Through the relay, as bytes: nothing of it is read. */
