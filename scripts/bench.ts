@@ -10,9 +10,12 @@ const BENCHES: Readonly<Record<string, { readonly about: string; readonly run: (
   ledger: { about: "what the consumer writes into Postgres per second", run: () => import("./bench/ledger.ts") },
 };
 
-const [, , name = "", ...rest] = argv;
+const args = argv.slice(2);
+const [name = "", ...rest] = args;
 const bench = rest.length === 0 ? BENCHES[name] : undefined;
-if (bench === undefined) {
+if (args.includes("--ladder")) {
+  process.exitCode = await (await import("./bench/ladder/command.ts")).ladder(args);
+} else if (bench === undefined) {
   for (const [known, { about }] of Object.entries(BENCHES))
     console.error(`npm run bench -- ${known.padEnd(8)} ${about}`);
   process.exitCode = 2;

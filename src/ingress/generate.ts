@@ -39,7 +39,7 @@ import { refuseRemote } from "./remote-content.ts";
 import { mustStayHome } from "./residency.ts";
 import { settleBehind } from "./settle.ts";
 
-const NOT_ASKED: Asking["work"] = { turns: 0, askedAtMs: null, linedMs: null, placedBy: "fleet" };
+export const NOT_ASKED: Asking["work"] = { turns: 0, askedAtMs: null, linedMs: null, placedBy: "fleet" };
 
 /** What a credential must be good for, and what the model must be. */
 const ROUTES = {
@@ -152,7 +152,7 @@ function worstCost({ promptTokens, completionTokens }: Reservation, { price }: M
 }
 
 /** Where the answer may be kept, for whom, and what is kept there already. */
-async function lookUpAnswer(
+export async function lookUpAnswer(
   call: KnownCall,
   question: Question,
   model: Model,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { startStack } from "#scripts/stack/stack.ts";
 import { type Catalog, parseCatalog } from "#src/catalog/schema.ts";
 import { AUDIENCE, callers } from "./callers.ts";
-import { type Contestant, MODEL } from "./contestant.ts";
+import { type Contestant, MODEL, type Ring, type Running } from "./contestant.ts";
 import { productionWorker } from "./production-worker.ts";
 
 /** All kinds of limits, and none of them in the way. */
@@ -21,37 +21,44 @@ const TIER = {
 const PRICE = { per1kPromptTokens: 0.0001, per1kCompletionTokens: 0.0004 };
 const SLOTS = 4_096;
 
-export const causeway: Contestant = {
-  name: "Causeway",
-  start: async ({ engine, folder, pinned, print, signal }) => {
-    const people = await callers();
-    const catalogFile = join(folder, "catalog.json");
-    const catalog = JSON.stringify(catalogOn(engine));
-    writeFileSync(catalogFile, catalog);
-    const identity = { issuer: people.issuer, audience: AUDIENCE };
-    const options = { port: 0, stateDir: join(folder, "state"), catalogFile, identity, lab: false };
-    const { stack, parts, stop } = await startStack(options, {
-      print,
-      signal,
-      startWorker: productionWorker(pinned, catalog),
-    });
-    return {
-      what: "production bundle, objects, KV and queue local, Postgres",
-      url: `${stack.gateway}/v1/chat/completions`,
-      headers: {},
-      callers: {
-        one: () => people.people(1),
-        fifty: () => people.people(50),
-        "new tokens": () => people.newTokens(NEW_TOKENS),
-      },
-      groups: [parts.worker.pid()],
-      stop: async () => {
-        people.stop();
-        await stop();
-      },
-    };
-  },
-};
+export const causeway: Contestant = { name: "Causeway", start: (ring) => startGateway(ring) };
+
+/**
+ * @param entry another entry than the gateway's own, bundled in the same way; it is told the engine in the variable named
+ *   here
+ */
+export async function startGateway(
+  { engine, folder, pinned, print, signal }: Ring,
+  entry: { readonly file: string; readonly engineIn: string } | null = null,
+): Promise<Running> {
+  const people = await callers();
+  const catalogFile = join(folder, "catalog.json");
+  const catalog = JSON.stringify(catalogOn(engine));
+  writeFileSync(catalogFile, catalog);
+  const identity = { issuer: people.issuer, audience: AUDIENCE };
+  const options = { port: 0, stateDir: join(folder, "state"), catalogFile, identity, lab: false };
+  const { stack, parts, stop } = await startStack(options, {
+    print,
+    signal,
+    startWorker: productionWorker(pinned, catalog, entry?.file),
+    variables: entry === null ? {} : { [entry.engineIn]: engine },
+  });
+  return {
+    what: "production bundle, objects, KV and queue local, Postgres",
+    url: `${stack.gateway}/v1/chat/completions`,
+    headers: {},
+    callers: {
+      one: () => people.people(1),
+      fifty: () => people.people(50),
+      "new tokens": () => people.newTokens(NEW_TOKENS),
+    },
+    groups: [parts.worker.pid()],
+    stop: async () => {
+      people.stop();
+      await stop();
+    },
+  };
+}
 
 /** More than a window at saturation begins. */
 const NEW_TOKENS = 12_000;

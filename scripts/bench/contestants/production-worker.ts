@@ -1,6 +1,6 @@
 /** Builds the gateway's production bundle, and runs it in workerd as it is deployed (production-config.ts). */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, parse, relative } from "node:path";
 import workerd from "workerd";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { inRepository, REPOSITORY } from "#scripts/stack/repository.ts";
@@ -39,7 +39,7 @@ export function productionWorker(
         options: workerOptions.parse(unstable_getMiniflareWorkerOptions(wrangler).workerOptions),
         variables,
         databaseUrl,
-        bundle: join("bundle", moduleIn(outdir)),
+        bundle: join("bundle", moduleOf(entry)),
         kvFile: "kv.json",
         platform: relative(state.root, inRepository("scripts", "bench", "contestants", "platform")),
         storage,
@@ -53,10 +53,9 @@ export function productionWorker(
   };
 }
 
-/** wrangler names the bundle after its entry. */
-function moduleIn(outdir: string): string {
-  const said = /"?([\w-]+\.js)"?/.exec(readFileSync(join(outdir, "README.md"), "utf8"));
-  return said?.[1] ?? "index.js";
+/** wrangler names the bundle after its entry; the gateway's own is src/index.ts. */
+function moduleOf(entry: string | null): string {
+  return entry === null ? "index.js" : `${parse(entry).name}.js`;
 }
 
 function bundling(config: string, outdir: string, entry: string | null): PartSpec {

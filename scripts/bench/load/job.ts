@@ -19,6 +19,8 @@ export type Job = {
   readonly answer: Directive;
   readonly warmUpMs: number;
   readonly forMs: number;
+  /** The window lasts until all that was begun in it is answered, so that nothing is done in vain. Without a rate only. */
+  readonly isToEnd?: true;
 };
 
 /** In µs; null where nothing was seen. */

@@ -9,9 +9,19 @@ const NS_PER_US = 1_000;
 
 /** Time of all threads that live, in µs of one core. */
 export function cpuUsOf(groups: readonly number[]): number {
+  return scheduledUs(groups, 0);
+}
+
+/** Time that all threads that live were ready and had no core, in µs: others were on it, or threads of their own. */
+export function waitedUsOf(groups: readonly number[]): number {
+  return scheduledUs(groups, 1);
+}
+
+/** @param field of schedstat: time on a core, time in its queue */
+function scheduledUs(groups: readonly number[], field: 0 | 1): number {
   let ns = 0;
   for (const pid of groups.flatMap(membersOf))
-    for (const thread of threadsOf(pid)) ns += Number(read(`/proc/${pid}/task/${thread}/schedstat`).split(" ")[0]);
+    for (const thread of threadsOf(pid)) ns += Number(read(`/proc/${pid}/task/${thread}/schedstat`).split(" ")[field]);
   return ns / NS_PER_US;
 }
 

@@ -11,7 +11,7 @@ const SYSTEM =
   "You are a careful assistant of a small company. Answer in the language of the question, briefly, and say so when you do not know something. Never make up names, numbers or sources.";
 
 export async function runJob(job: Job): Promise<Seen> {
-  const { target, connections, ratePerS, warmUpMs, forMs } = job;
+  const { target, connections, ratePerS, warmUpMs, forMs, isToEnd } = job;
   const { origin, pathname, search } = new URL(target.url);
   // Long enough for a first token, and for the bench to notice that somebody hangs.
   const pool = new Pool(origin, { connections, pipelining: 1, headersTimeout: 30_000, bodyTimeout: 30_000 });
@@ -42,6 +42,10 @@ export async function runJob(job: Job): Promise<Seen> {
   await sleep(warmUpMs);
   window.open();
   await sleep(forMs);
+  if (isToEnd === true) {
+    over = true;
+    await Promise.all(work);
+  }
   for (const stream of flowing) window.ended(stream);
   const seen = window.close();
   over = true;
