@@ -14,7 +14,7 @@ function storage(failures = 0) {
     waits.push({ ms, over: resolve });
     return promise;
   });
-  let writes = 0;
+  let [writes, syncs] = [0, 0];
   const syncing: (() => void)[] = [];
   let syncsAtOnce = true;
   const behind = new WriteBehind(
@@ -22,7 +22,10 @@ function storage(failures = 0) {
       writes++;
       if (writes <= failures) throw new Error("disk");
     },
-    () => (syncsAtOnce ? Promise.resolve() : new Promise((resolve) => syncing.push(resolve))),
+    () => {
+      syncs++;
+      return syncsAtOnce ? Promise.resolve() : new Promise((resolve) => syncing.push(resolve));
+    },
   );
   return {
     behind,
@@ -35,6 +38,7 @@ function storage(failures = 0) {
     },
     waiting: () => waits.length,
     writes: () => writes,
+    syncs: () => syncs,
     /** From now on `sync` resolves when it is told to. */
     holdSync(): () => void {
       syncsAtOnce = false;
@@ -71,7 +75,7 @@ describe("changes", () => {
     const { behind, pass, writes } = storage();
     for (let changes = 0; changes < 5; changes++) behind.note();
     expect(writes()).toBe(0);
-    expect(await pass()).toBe(5);
+    expect(await pass()).toBe(10);
     expect(writes()).toBe(1);
   });
 
@@ -114,6 +118,19 @@ describe("who waits", () => {
     expect(seen.state).toBe("done");
   });
 
+  test("waits for the storage together with all others", async () => {
+    const { behind, pass, syncs } = storage();
+    behind.note();
+    const seen = Array.from({ length: 9 }, () => watched(behind.written()));
+    await pass();
+    seen.push(watched(behind.written()));
+    await settled();
+    expect({ syncs: syncs(), states: new Set(seen.map(({ state }) => state)) }).toEqual({
+      syncs: 1,
+      states: new Set(["done"]),
+    });
+  });
+
   test("hears of a failure, all who do", async () => {
     const { behind, pass } = storage(1);
     behind.note();
@@ -129,7 +146,7 @@ describe("a write that failed", () => {
     behind.note();
     const waitsMs = [await pass(), await pass(), await pass(), await pass()];
     expect({ waitsMs, writes: writes(), waiting: waiting() }).toEqual({
-      waitsMs: [5, 1_000, 1_000, 1_000],
+      waitsMs: [10, 1_000, 1_000, 1_000],
       writes: 4,
       waiting: 0,
     });

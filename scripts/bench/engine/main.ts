@@ -40,7 +40,11 @@ function answer(question: string, response: ServerResponse): void {
   const directive = directiveIn(question);
   const begin = (): void => {
     if (/"stream"\s*:\s*true/.test(question)) stream(question, directive, response);
-    else response.writeHead(200, { "content-type": "application/json" }).end(wholeAnswer(directive.tokens, nowUs()));
+    else {
+      const whole = wholeAnswer(directive.tokens, nowUs());
+      // As vLLM's server does, it says how long its answer is.
+      response.writeHead(200, { "content-type": "application/json", "content-length": whole.length }).end(whole);
+    }
   };
   if (directive.firstMs === 0) begin();
   else setTimeout(begin, directive.firstMs);
