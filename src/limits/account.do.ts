@@ -24,6 +24,7 @@ import {
   type Standings,
   settle,
   standingsOf,
+  storedAccount,
 } from "./account.ts";
 import { tick } from "./clock.ts";
 import { count, type Totals } from "./day-totals.ts";
@@ -65,7 +66,7 @@ export class Account extends DurableObject<Env> {
     const { sql } = ctx.storage;
     sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
     const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
-    this.#state = stored === undefined ? NEW_ACCOUNT : { ...NEW_ACCOUNT, ...JSON.parse(stored.value) };
+    this.#state = stored === undefined ? NEW_ACCOUNT : storedAccount(stored.value);
     const resendAfterMs = Number(env.OUTBOX_RESEND_MS) || undefined;
     const queue = { sendBatch: (messages: MessageSendRequest<UsageMessage>[]) => this.env.USAGE.sendBatch(messages) };
     this.#outbox = new Outbox(sql, queue, ctx.id.toString(), Date.now(), resendAfterMs);

@@ -12,7 +12,7 @@ import type { Totals } from "./day-totals.ts";
 import type { Credit } from "./grants.ts";
 import type { Charge, Leases, OpenLease, Slot } from "./leases.ts";
 import { isRetired, type RetiredKeys } from "./retired-keys.ts";
-import { type Cost, correct, type Limit, look, type Standing, take, type Windows } from "./windows.ts";
+import { type Cost, correct, type Limit, look, type Standing, storedWindows, take, type Windows } from "./windows.ts";
 
 export type AccountState = {
   readonly clock: Clock;
@@ -21,6 +21,12 @@ export type AccountState = {
   readonly totals: Totals;
 };
 export const NEW_ACCOUNT: AccountState = { clock: NEW_CLOCK, windows: {}, retiredKeys: {}, totals: {} };
+
+/** @param json of an account, as it was kept */
+export function storedAccount(json: string): AccountState {
+  const stored: Partial<AccountState> = JSON.parse(json);
+  return { ...NEW_ACCOUNT, ...stored, windows: storedWindows(stored.windows) };
+}
 
 /** What a caller may spend, as the catalog says it for this request. */
 export type Allowance = { readonly limits: readonly Limit[]; readonly slots: readonly Slot[] };

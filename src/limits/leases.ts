@@ -46,8 +46,16 @@ const ABANDONED_AFTER_MS = 15_000;
 /** How long requests of this caller took, of the last so many, tells when a slot will be free. */
 const REMEMBERED = 16;
 
+/**
+ * Kept in the order in which their holders were last heard of, and counted by slot, so that an account with a thousand
+ * requests in flight admits the next one as fast as one with none.
+ */
 export class Leases {
   readonly #open = new Map<string, OpenLease>();
+  /** Of open leases, by slot. */
+  readonly #held = new Map<string, number>();
+  readonly #doubted = new Set<string>();
+  #latestMs = Number.NEGATIVE_INFINITY;
   readonly #tookMs: number[] = [];
 
   get size(): number {
@@ -59,22 +67,27 @@ export class Leases {
   }
 
   open(lease: OpenLease): void {
-    this.#open.set(lease.id, lease);
+    this.#forget(lease.id);
+    const isLate = lease.heardAtMs < this.#latestMs;
+    this.#put(lease);
+    // Those of an instance before this one come in any order.
+    if (isLate) this.#sort();
+    for (const slot of lease.slots) this.#held.set(slot, (this.#held.get(slot) ?? 0) + 1);
   }
 
   /** The holder lives. @returns the lease as it was, or undefined when there is none */
   renew(id: string, progress: Progress, nowMs: number): OpenLease | undefined {
     const lease = this.#open.get(id);
     if (lease === undefined) return undefined;
-    this.#open.set(id, { ...lease, heardAtMs: nowMs, doubtedAtMs: null, event: { ...lease.event, ...progress } });
+    this.#open.delete(id);
+    this.#put({ ...lease, heardAtMs: nowMs, doubtedAtMs: null, event: { ...lease.event, ...progress } });
     return lease;
   }
 
   /** Ends a lease. @returns it, or undefined when there is none */
   close(id: string, nowMs: number): OpenLease | undefined {
-    const lease = this.#open.get(id);
+    const lease = this.#forget(id);
     if (lease === undefined) return undefined;
-    this.#open.delete(id);
     this.#tookMs.push(Math.max(0, nowMs - lease.openedAtMs));
     if (this.#tookMs.length > REMEMBERED) this.#tookMs.shift();
     return lease;
@@ -83,7 +96,12 @@ export class Leases {
   /** Requests in flight under a slot's name. */
   inFlight(name: string, nowMs: number): number {
     this.#fromNow(nowMs);
-    return this.#holders(name, nowMs).length;
+    let silent = 0;
+    for (const lease of this.#open.values()) {
+      if (nowMs - lease.heardAtMs < DOUBTED_AFTER_MS) break;
+      if (lease.slots.includes(name)) silent++;
+    }
+    return (this.#held.get(name) ?? 0) - silent;
   }
 
   /**
@@ -108,30 +126,63 @@ export class Leases {
       (lease) => lease.doubtedAtMs === null && nowMs - silentSinceMs(lease) >= DOUBTED_AFTER_MS,
     );
     const doubted = silent.map((lease) => ({ ...lease, doubtedAtMs: nowMs }));
-    for (const lease of doubted) this.#open.set(lease.id, lease);
+    for (const lease of doubted) this.#put(lease);
     return doubted;
   }
 
   /** Leases whose holders stayed silent: their requests count as abandoned. Close them. */
   abandoned(nowMs: number): OpenLease[] {
-    return [...this.#open.values()].filter(
-      ({ doubtedAtMs }) => doubtedAtMs !== null && nowMs - doubtedAtMs >= ABANDONED_AFTER_MS,
-    );
+    return this.#inDoubt().filter(({ doubtedAtMs }) => nowMs - doubtedAtMs >= ABANDONED_AFTER_MS);
   }
 
   /** How long until silent holders should be looked after next; null without any lease. */
   nextLookInMs(nowMs: number): number | null {
     if (this.#open.size === 0) return null;
-    const lookAtMs = Array.from(this.#open.values(), ({ heardAtMs, doubtedAtMs }) =>
-      doubtedAtMs === null
-        ? Math.min(heardAtMs, nowMs) + DOUBTED_AFTER_MS
-        : Math.min(doubtedAtMs, nowMs) + ABANDONED_AFTER_MS,
-    );
-    return Math.max(0, Math.min(...lookAtMs) - nowMs);
+    let lookAtMs = Number.POSITIVE_INFINITY;
+    for (const { heardAtMs, doubtedAtMs } of this.#open.values()) {
+      if (doubtedAtMs !== null) continue;
+      lookAtMs = Math.min(heardAtMs, nowMs) + DOUBTED_AFTER_MS;
+      break;
+    }
+    for (const { doubtedAtMs } of this.#inDoubt())
+      lookAtMs = Math.min(lookAtMs, Math.min(doubtedAtMs, nowMs) + ABANDONED_AFTER_MS);
+    return Math.max(0, lookAtMs - nowMs);
+  }
+
+  /** One that is there already keeps its place. */
+  #put(lease: OpenLease): void {
+    this.#open.set(lease.id, lease);
+    this.#latestMs = Math.max(this.#latestMs, lease.heardAtMs, lease.doubtedAtMs ?? lease.heardAtMs);
+    if (lease.doubtedAtMs === null) this.#doubted.delete(lease.id);
+    else this.#doubted.add(lease.id);
+  }
+
+  #sort(): void {
+    const sorted = [...this.#open].sort(([, one], [, other]) => one.heardAtMs - other.heardAtMs);
+    this.#open.clear();
+    for (const [id, lease] of sorted) this.#open.set(id, lease);
+  }
+
+  #forget(id: string): OpenLease | undefined {
+    const lease = this.#open.get(id);
+    if (lease === undefined) return undefined;
+    this.#open.delete(id);
+    this.#doubted.delete(id);
+    for (const slot of lease.slots) this.#held.set(slot, (this.#held.get(slot) ?? 1) - 1);
+    return lease;
+  }
+
+  #inDoubt(): (OpenLease & { readonly doubtedAtMs: number })[] {
+    return [...this.#doubted].flatMap((id) => {
+      const lease = this.#open.get(id);
+      return lease === undefined || lease.doubtedAtMs === null ? [] : [{ ...lease, doubtedAtMs: lease.doubtedAtMs }];
+    });
   }
 
   /** What a clock that had leapt ahead put into the future was now. */
   #fromNow(nowMs: number): void {
+    if (this.#latestMs <= nowMs) return;
+    this.#latestMs = nowMs;
     for (const lease of this.#open.values()) {
       const heardAtMs = Math.min(lease.heardAtMs, nowMs);
       const doubtedAtMs = lease.doubtedAtMs === null ? null : Math.min(lease.doubtedAtMs, nowMs);

@@ -5,7 +5,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "#src/env.ts";
 import type { Credit, Wanted } from "./grants.ts";
-import { grant, NEW_TENANT, type TenantAnswer, type TenantState } from "./tenant.ts";
+import { grant, NEW_TENANT, storedTenant, type TenantAnswer, type TenantState } from "./tenant.ts";
 
 export class Tenant extends DurableObject<Env> {
   #state: TenantState;
@@ -15,7 +15,7 @@ export class Tenant extends DurableObject<Env> {
     const { sql } = ctx.storage;
     sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
     const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
-    this.#state = stored === undefined ? NEW_TENANT : JSON.parse(stored.value);
+    this.#state = stored === undefined ? NEW_TENANT : storedTenant(stored.value);
   }
 
   /**

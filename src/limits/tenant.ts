@@ -5,7 +5,7 @@
  */
 import { type Clock, NEW_CLOCK, tick } from "./clock.ts";
 import { type Credit, inAdvance, USABLE_FOR, type Wanted } from "./grants.ts";
-import { type Cost, correct, type Limit, type Standing, take, type Windows } from "./windows.ts";
+import { type Cost, correct, type Limit, type Standing, storedWindows, take, type Windows } from "./windows.ts";
 
 export type TenantState = { readonly clock: Clock; readonly windows: Windows };
 export const NEW_TENANT: TenantState = { clock: NEW_CLOCK, windows: {} };
@@ -17,6 +17,12 @@ export type TenantAnswer =
       readonly grants: readonly { readonly limit: Limit; readonly units: number }[];
     }
   | { readonly kind: "denied"; readonly violated: Standing; readonly retryAfterMs: number | null };
+
+/** @param json of a tenant, as it was kept */
+export function storedTenant(json: string): TenantState {
+  const { clock, windows }: TenantState = JSON.parse(json);
+  return { clock, windows: storedWindows(windows) };
+}
 
 /**
  * Grants all that a request needs or nothing, and of what it would like in advance as much as there is.

@@ -158,7 +158,7 @@ describe("an object that dies at any moment", () => {
           if (await confirming.catch(() => false)) confirmed.push(request.ifAbandoned.id);
         });
         // From before the first answer to after the write behind it.
-        await scheduler.wait(lives);
+        await scheduler.wait(2 * lives);
         await end(name).catch(() => undefined);
         await Promise.all(asks);
       }
