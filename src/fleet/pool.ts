@@ -15,8 +15,10 @@ import type { Answer, Called, TakeRequest } from "./take.ts";
 
 /** Part of a host's free slots that an isolate is given in advance: so many isolates may come before one is left dry. */
 const SPARE_PART = 4;
-/** And so many more than it uses now: one that is idle keeps hardly any from the others. */
+/** And so many more than it uses now: one that is idle keeps hardly any from the others, */
 const SPARE_BEYOND_USE = 2;
+/** but on a host with much room a burst need not ask for each slot: then it is one free slot of so many. */
+const SPARE_AT_REST_PART = 16;
 
 /** Who waits asks every 2 s whether its turn has come: one that missed three has gone. */
 const ASKS_WITHIN_MS = 6_000;
@@ -141,8 +143,9 @@ export class Pool {
     const spare: Record<string, number> = {};
     for (const { id, capacity } of hosts) {
       if (!this.#isPlain(id, nowMs)) continue;
-      const part = Math.floor((capacity - this.holdings.held(id, nowMs)) / SPARE_PART);
-      const count = Math.min(part, (inUse.get(id) ?? 0) + SPARE_BEYOND_USE);
+      const free = capacity - this.holdings.held(id, nowMs);
+      const wanted = Math.max((inUse.get(id) ?? 0) + SPARE_BEYOND_USE, Math.floor(free / SPARE_AT_REST_PART));
+      const count = Math.min(Math.floor(free / SPARE_PART), wanted);
       if (count <= 0) continue;
       this.holdings.offer(report.isolate, id, count, nowMs);
       spare[id] = count;

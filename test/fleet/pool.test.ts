@@ -189,7 +189,7 @@ describe("slots in advance", () => {
   const B = [{ host: "b", servedAs: "m", capacity: 8 }];
 
   test.each<{ name: string; used: Record<string, number>; tickets: number; spare: number }>([
-    { name: "two for one that is idle", used: {}, tickets: 0, spare: 2 },
+    { name: "a sixteenth for one that is idle", used: {}, tickets: 0, spare: 4 },
     { name: "two more than are used", used: { b: 8 }, tickets: 0, spare: 10 },
     { name: "two more than are used one by one", used: { b: 3 }, tickets: 5, spare: 10 },
     { name: "no more than a quarter of what is free", used: { b: 20 }, tickets: 0, spare: 11 },
