@@ -28,6 +28,9 @@ const WHOLE = testsOf(["admin/**/*", "app/**/*", "index/**/*", "auth/hostile-tok
   testsOf(["admit", "answers", "content", "feedback", "guard", "limits", "usage"].map((name) => `ingress/${name}`)),
 );
 
+/** What takes longer hangs: on a machine with others to serve, what takes a second alone may take ten. */
+const PATIENT = { testTimeout: 30_000, hookTimeout: 30_000 };
+
 /** Tests of the scripts, and from outside. */
 const IN_NODE = ["test/scripts/**", "test/flow/**"];
 
@@ -88,6 +91,7 @@ export default defineConfig({
           provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 200) },
           name: "worker",
           include: WHOLE,
+          ...PATIENT,
           globalSetup: SETUPS,
         },
       },
@@ -100,6 +104,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [...WHOLE, ...IN_NODE],
           isolate: false,
+          ...PATIENT,
           globalSetup: SETUPS,
         },
       },

@@ -24,7 +24,7 @@ async function stream(
   question: number,
   key: string,
   tokens = TOKENS,
-  returns = 4,
+  returns = 8,
 ): Promise<{ id: string; text: string }> {
   const body = {
     model: "llama-3.1-70b",
@@ -37,7 +37,7 @@ async function stream(
   // them to have one in time some are told to come back, as clients do.
   const headers = { authorization: `Bearer ${key}`, prefer: "wait=30" };
   const response = await ask("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), headers });
-  if (response.status === 503 && returns > 0) {
+  if ([429, 503].includes(response.status) && returns > 0) {
     await response.body?.cancel();
     await setTimeout(Number(response.headers.get("retry-after")) * 1_000);
     return stream(question, key, tokens, returns - 1);
