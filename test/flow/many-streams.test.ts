@@ -24,7 +24,7 @@ async function stream(
   question: number,
   key: string,
   tokens = TOKENS,
-  returns = 8,
+  returns = 60,
 ): Promise<{ id: string; text: string }> {
   const body = {
     model: "llama-3.1-70b",
