@@ -21,10 +21,18 @@ const BROKEN_VPC = `export default {
 
 const SETUPS = ["test/postgres.setup.ts", "test/hosts.setup.ts"];
 
-/** Tests of single parts, which leave nothing behind: they share a runtime (measured: 38 s in the place of 109). */
-const PARTS = ["batches", "bytes", "cache", "catalog", "env", "fleet", "hmac", "limits", "metrics", "problem"]
-  .concat(["sse", "strict-json", "upstream", "usage", "within"])
-  .map((part) => `test/${part}/**/*.test.ts`);
+const testsOf = (names: readonly string[]): string[] => names.map((name) => `test/${name}.test.ts`);
+
+/** Tests of the whole Worker, or with its Fleet: in a runtime that others have used they would hear of those. */
+const WHOLE = testsOf(["admin/**/*", "app/**/*", "index/**/*", "auth/hostile-tokens"]).concat(
+  testsOf(["admit", "answers", "content", "feedback", "guard", "limits", "usage"].map((name) => `ingress/${name}`)),
+);
+
+/** What takes longer hangs: on a machine with others to serve, what takes a second alone may take ten. */
+const PATIENT = { testTimeout: 30_000, hookTimeout: 30_000 };
+
+/** Tests of the scripts, and from outside. */
+const IN_NODE = ["test/scripts/**", "test/flow/**"];
 
 /** The Worker as wrangler.toml has it, in workerd. */
 const inWorkerd = () =>
@@ -51,9 +59,18 @@ const inWorkerd = () =>
     },
   }));
 
+/** Tests that bring up a running system of their own. */
+const APART = testsOf(["chaos-fleet", "chaos-streams", "own-catalog", "storm"].map((name) => `flow/${name}`));
+
 /**
- * Four projects: `worker` and `parts` run inside workerd with real objects, KV and queues; `node` tests the scripts; `flow` drives
- * the whole running system from outside and shares one stack.
+ * Of tests from outside. They come after all others, since faults and paces want a machine that is not busy; side by
+ * side, since most of their time they wait.
+ */
+const IN_LANES = { sequence: { groupOrder: 1 }, maxWorkers: 3, testTimeout: 60_000, hookTimeout: 60_000 };
+
+/**
+ * Five projects: `worker` and `parts` run inside workerd with real objects, KV and queues; `node` tests the scripts; `flow`
+ * and `apart` drive the whole running system from outside.
  */
 export default defineConfig({
   root,
@@ -73,15 +90,23 @@ export default defineConfig({
         test: {
           provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 200) },
           name: "worker",
-          include: ["test/*/**/*.test.ts"],
-          exclude: ["test/flow/**", "test/scripts/**", ...PARTS],
+          include: WHOLE,
+          ...PATIENT,
           globalSetup: SETUPS,
         },
       },
       {
         root,
         plugins: [inWorkerd()],
-        test: { name: "parts", include: PARTS, isolate: false, globalSetup: SETUPS },
+        // They leave nothing behind and share a runtime: to start one costs more than most of them.
+        test: {
+          name: "parts",
+          include: ["test/**/*.test.ts"],
+          exclude: [...WHOLE, ...IN_NODE],
+          isolate: false,
+          ...PATIENT,
+          globalSetup: SETUPS,
+        },
       },
       {
         root,
@@ -89,15 +114,17 @@ export default defineConfig({
       },
       {
         root,
+        // By its name it comes before `flow`: the longest files begin first.
+        test: { ...IN_LANES, name: "apart", include: APART },
+      },
+      {
+        root,
         test: {
+          ...IN_LANES,
           name: "flow",
           include: ["test/flow/**/*.test.ts"],
+          exclude: APART,
           globalSetup: "test/flow/stack.setup.ts",
-          fileParallelism: false,
-          // With the machine for itself, since it runs one file at a time: faults and paces are the whole stack's.
-          sequence: { groupOrder: 1 },
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
     ],

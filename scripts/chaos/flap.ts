@@ -10,13 +10,15 @@ import type { Mark, Scenario } from "./scenario.ts";
 
 const MODEL = "chaos/flap";
 const VICTIM = "flap-b";
-const PACE = { slots: 4, ttftMs: 100, tokensPerSecond: 40 };
+const PACE = { ttftMs: 100, tokensPerSecond: 40 };
 /** Short answers: few are under way when the host goes, so what fails is what was sent there too often. */
 const TOKENS = 12;
 const PHASE_MS = 5_000;
 
-export function flap({ perSecond, forMs }: FlapScale): Scenario {
-  const hosts = alike(3, "flap", PACE).map((host) => (host.id === VICTIM ? { ...host, machine: VICTIM } : host));
+export function flap({ slots, perSecond, forMs }: FlapScale): Scenario {
+  const hosts = alike(3, "flap", { ...PACE, slots }).map((host) =>
+    host.id === VICTIM ? { ...host, machine: VICTIM } : host,
+  );
   return {
     name: "flap",
     hosts,
@@ -42,7 +44,7 @@ export function flap({ perSecond, forMs }: FlapScale): Scenario {
       await Promise.all([arrive(arrivals, send, signal), flapping()]);
       const { seen } = crowd;
       const entries = await entriesOf(stage.database, crowd.workflow, seen, signal);
-      const setting = `3 hosts of ${PACE.slots} slots, ${perSecond} requests/s of about 0.4 s for ${forMs / 1_000} s; ${VICTIM} up 5 s, down 5 s`;
+      const setting = `3 hosts of ${slots} slots, ${perSecond} requests/s of about 0.4 s for ${forMs / 1_000} s; ${VICTIM} up 5 s, down 5 s`;
       const falls = marks.filter(({ what }) => what === "down").length;
       return { setting, findings: judgeFlap({ seen, entries, victim: VICTIM, falls }), seen, entries, marks };
     },

@@ -10,11 +10,13 @@ import type { Mark, Scenario } from "./scenario.ts";
 
 const MODEL = "chaos/kill";
 const VICTIM = "kill-b";
-const PACE = { slots: 4, ttftMs: 150, tokensPerSecond: 40 };
+const PACE = { ttftMs: 150, tokensPerSecond: 40 };
 const TOKENS = 40;
 
-export function kill({ perSecond, killAfterMs, downForMs, backWithinMs, goOnForMs }: KillScale): Scenario {
-  const hosts = alike(3, "kill", PACE).map((host) => (host.id === VICTIM ? { ...host, machine: VICTIM } : host));
+export function kill({ slots, perSecond, killAfterMs, downForMs, backWithinMs, goOnForMs }: KillScale): Scenario {
+  const hosts = alike(3, "kill", { ...PACE, slots }).map((host) =>
+    host.id === VICTIM ? { ...host, machine: VICTIM } : host,
+  );
   return {
     name: "kill",
     hosts,
@@ -46,7 +48,7 @@ export function kill({ perSecond, killAfterMs, downForMs, backWithinMs, goOnForM
       const entries = await entriesOf(stage.database, crowd.workflow, seen, signal);
       const [killed, up] = marks;
       const facts = { seen, entries, victim: VICTIM, killedAtMs: killed?.atMs ?? 0, upAtMs: up?.atMs ?? 0 };
-      const setting = `3 hosts of ${PACE.slots} slots, ${perSecond} requests/s of about 1.1 s; ${VICTIM} down for ${downForMs / 1_000} s`;
+      const setting = `3 hosts of ${slots} slots, ${perSecond} requests/s of about 1.1 s; ${VICTIM} down for ${downForMs / 1_000} s`;
       return { setting, findings: judgeKill(facts), seen, entries, marks };
     },
   };

@@ -64,7 +64,7 @@ export async function openStage(plans: readonly Plan[], surroundings: Surroundin
     const hosts: Record<string, string> = Object.assign(strangers(plans), ...urls);
     const catalogFile = join(stateDir, "catalog.json");
     writeFileSync(catalogFile, JSON.stringify(catalogOf(plans, hosts)));
-    running = await startStack({ port: 0, stateDir, catalogFile, lab: false }, { print, signal });
+    running = await startStack({ port: 0, stateDir, catalogFile, lab: false }, { print, signal, usualPorts: false });
     const { stack, parts, crashed } = running;
     const credential = credentialsOf(stateDir);
     const admin = (): Gateway => ({ url: stack.gateway, token: credential("admin") });

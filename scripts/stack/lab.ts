@@ -75,13 +75,18 @@ export type LabStarted = {
   readonly moved: readonly string[];
 };
 
-/** Starts the hosts of one machine, near their usual ports, and waits until all of them listen. */
-export async function startMachine(supervisor: Supervisor, state: StateDir, machine: string): Promise<LabStarted> {
-  const preferred = MACHINES[machine] ?? [];
+/** Starts the hosts of one machine, near their usual ports or on any free ones, and waits until all of them listen. */
+export async function startMachine(
+  supervisor: Supervisor,
+  state: StateDir,
+  machine: string,
+  usualPorts: boolean,
+): Promise<LabStarted> {
+  const preferred = (MACHINES[machine] ?? []).map((host) => (usualPorts ? host : { ...host, port: 0 }));
   const hosts = await Promise.all(preferred.map(async (host) => ({ ...host, port: await portNear(host.port) })));
   return {
     urls: await startHosts(supervisor, state, `lab-${machine}`, hosts),
-    moved: hosts.flatMap((host, at) => (host.port === preferred[at]?.port ? [] : [`${host.id} :${host.port}`])),
+    moved: hosts.flatMap(({ id, port }, at) => (!usualPorts || port === preferred[at]?.port ? [] : [`${id} :${port}`])),
   };
 }
 

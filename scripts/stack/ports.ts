@@ -25,9 +25,9 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** The preferred port if it is free, else another one. */
+/** The preferred port if it is free, else another one. @param preferred 0 for any free one */
 export async function portNear(preferred: number): Promise<number> {
-  return (await portTrouble(preferred)) === null ? preferred : freePort();
+  return preferred !== 0 && (await portTrouble(preferred)) === null ? preferred : freePort();
 }
 
 /**
@@ -49,5 +49,5 @@ export async function gatewayPort(wanted: number): Promise<number> {
 
 /** Says where something listens, and that it moved when it did. */
 export function whereText(preferred: number, actual: number): string {
-  return preferred === actual ? `:${actual}` : `:${actual} (:${preferred} is taken)`;
+  return preferred === 0 || preferred === actual ? `:${actual}` : `:${actual} (:${preferred} is taken)`;
 }

@@ -42,6 +42,11 @@ export type Surroundings = {
   readonly variables: Readonly<Record<string, string>>;
   /** Runs the Worker in another way than `wrangler dev`. */
   readonly startWorker: typeof startWorker;
+  /**
+   * False where stacks may start at the same time: each would find a usual port free, and all but one would lose it.
+   * Then every part has any free one.
+   */
+  readonly usualPorts: boolean;
 };
 
 export type RunningStack = {
@@ -69,7 +74,7 @@ export async function startStack(
 ): Promise<RunningStack> {
   const wanted = { ...DEFAULT_OPTIONS, ...options };
   const { print = () => {}, env = process.env, signal = new AbortController().signal } = surroundings;
-  const { labCatalog = null, wranglerConfig = null, variables = {} } = surroundings;
+  const { labCatalog = null, wranglerConfig = null, variables = {}, usualPorts = true } = surroundings;
   const start = surroundings.startWorker ?? startWorker;
   const catalog = labCatalog ?? readCatalog(wanted.catalogFile);
   const state = openStateDir(wanted.stateDir);
@@ -84,7 +89,7 @@ export async function startStack(
     if (stuck.length > 0) throw new Error(`could not be ended: ${stuck.join(", ")}`);
   });
   try {
-    const plan = { wanted, catalog, state, supervisor, print, env, wranglerConfig, variables, start };
+    const plan = { wanted, catalog, state, supervisor, print, env, wranglerConfig, variables, start, usualPorts };
     const { stack, keys, parts } = await Promise.race([bringUp(plan), failure(supervisor), abandonment(signal)]);
     writeStackFile(state, stack);
     endings.push(playCron(stack.gateway));
@@ -107,6 +112,7 @@ type Plan = {
   readonly wranglerConfig: string | null;
   readonly variables: Readonly<Record<string, string>>;
   readonly start: typeof startWorker;
+  readonly usualPorts: boolean;
 };
 
 type BroughtUp = { readonly stack: StackFile; readonly keys: IssuerKeys | null; readonly parts: RunningStack["parts"] };
@@ -159,13 +165,19 @@ async function bringUp(plan: Plan): Promise<BroughtUp> {
 
 type Database = { readonly databaseUrl: string; readonly postgres: Handle | null };
 
-async function openDatabase({ wanted, supervisor, state }: Plan): Promise<{ value: Database; text: string }> {
+async function openDatabase({
+  wanted,
+  supervisor,
+  state,
+  usualPorts,
+}: Plan): Promise<{ value: Database; text: string }> {
   const { databaseUrl } = wanted;
   if (databaseUrl !== null) return { value: { databaseUrl, postgres: null }, text: "yours, by --database-url" };
-  const port = await portNear(POSTGRES_PORT);
+  const usual = usualPorts ? POSTGRES_PORT : 0;
+  const port = await portNear(usual);
   const run = () => startPostgres(supervisor, state, port);
   const value = { databaseUrl: await run(), postgres: handle(supervisor, "postgres", run) };
-  return { value, text: whereText(POSTGRES_PORT, port) };
+  return { value, text: whereText(usual, port) };
 }
 
 async function migrated(databaseUrl: string): Promise<{ value: undefined; text: string }> {
@@ -182,21 +194,34 @@ async function migrated(databaseUrl: string): Promise<{ value: undefined; text: 
 
 type Identity = { readonly issuer: string; readonly audience: string; readonly keys: IssuerKeys | null };
 
-async function openIdentity({ wanted, supervisor, state }: Plan): Promise<{ value: Identity; text: string }> {
+async function openIdentity({
+  wanted,
+  supervisor,
+  state,
+  usualPorts,
+}: Plan): Promise<{ value: Identity; text: string }> {
   if (wanted.identity !== null) {
     const trouble = await issuerTrouble(wanted.identity.issuer);
     const text = `${wanted.identity.issuer}${trouble === null ? "" : `, but ${trouble}`}; stack.json holds no tokens`;
     return { value: { ...wanted.identity, keys: null }, text };
   }
-  const port = await portNear(ISSUER_PORT);
+  const usual = usualPorts ? ISSUER_PORT : 0;
+  const port = await portNear(usual);
   const keys = await keptIssuerKeys(state);
   const issuer = await startIssuer(supervisor, state, port);
-  return { value: { issuer, audience: AUDIENCE, keys }, text: whereText(ISSUER_PORT, port) };
+  return { value: { issuer, audience: AUDIENCE, keys }, text: whereText(usual, port) };
 }
 
-async function openLab({ wanted, supervisor, state }: Plan): Promise<{ value: Record<string, string>; text: string }> {
+async function openLab({
+  wanted,
+  supervisor,
+  state,
+  usualPorts,
+}: Plan): Promise<{ value: Record<string, string>; text: string }> {
   if (!wanted.lab) return { value: {}, text: "none, by --no-lab" };
-  const machines = await Promise.all(Object.keys(MACHINES).map((name) => startMachine(supervisor, state, name)));
+  const machines = await Promise.all(
+    Object.keys(MACHINES).map((name) => startMachine(supervisor, state, name, usualPorts)),
+  );
   const urls = Object.fromEntries(machines.flatMap((machine) => Object.entries(machine.urls)));
   const moved = machines.flatMap((machine) => machine.moved);
   const text = `${Object.keys(urls).length} hosts${moved.length === 0 ? "" : `; usual port taken: ${moved.join(", ")}`}`;

@@ -53,7 +53,10 @@ export async function storm(options: Options): Promise<Outcome> {
   };
   const running = await startStack(
     { port: 0, stateDir },
-    { print, signal, labCatalog: stormCatalog(), wranglerConfig: writeStormConfig(stateDir), variables },
+    {
+      ...{ print, signal, variables, usualPorts: false },
+      ...{ labCatalog: stormCatalog(), wranglerConfig: writeStormConfig(stateDir) },
+    },
   );
   const over = new AbortController();
   try {

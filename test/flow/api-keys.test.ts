@@ -2,19 +2,21 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import OpenAI from "openai";
 import pg from "pg";
-import { beforeAll, describe, expect, inject, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { ask, eventually } from "./world.ts";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { ask } from "./world.ts";
 
 const run = promisify(execFile);
 const root = new URL("../..", import.meta.url).pathname;
-const OWNER = `flow-${inject("stack").pid}`;
+const OWNER = `flow-${stack.pid}`;
 /** From the answer to a revocation until nobody is admitted any more, anywhere. */
 const REVOKED_WITHIN_MS = 5_000;
 
 /** `npm run key`, as a person gives it. */
 async function key(...args: string[]): Promise<{ stdout: string; stderr: string }> {
-  return run("npm", ["run", "--silent", "key", "--", ...args, "--state", inject("stack").stateDir], { cwd: root });
+  return run("npm", ["run", "--silent", "key", "--", ...args, "--state", stack.stateDir], { cwd: root });
 }
 
 const listed = z.array(z.object({ id: z.string(), state: z.string(), lastUsedAt: z.string().nullable() }));
@@ -23,7 +25,7 @@ const keys = async (): Promise<z.infer<typeof listed>> =>
 
 /** The statuses of a completion and of a model list, by the official client. */
 async function opens(apiKey: string): Promise<[chat: number, models: number]> {
-  const client = new OpenAI({ apiKey, baseURL: `${inject("stack").gateway}/v1`, maxRetries: 0 });
+  const client = new OpenAI({ apiKey, baseURL: `${stack.gateway}/v1`, maxRetries: 0 });
   const status = (work: Promise<unknown>): Promise<number> =>
     work.then(
       () => 200,
@@ -39,7 +41,7 @@ async function opens(apiKey: string): Promise<[chat: number, models: number]> {
 }
 
 async function query(text: string, values: unknown[]): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString: inject("stack").database });
+  const client = new pg.Client({ connectionString: stack.database });
   await client.connect();
   try {
     return (await client.query(text, values)).rows;

@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, inject, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { ask, credentialOf, eventually } from "./world.ts";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { ask, credentialOf } from "./world.ts";
 
 const page = z.object({
   data: z.array(z.record(z.string(), z.unknown())),
@@ -77,7 +79,7 @@ describe("what was done, and what was denied, is in the trail exactly once", () 
 });
 
 test("no row holds a credential's text", async () => {
-  const { tokens, apiKey } = inject("stack");
+  const { tokens, apiKey } = stack;
   const credentials = [MADE_UP, apiKey, ...Object.values(tokens)];
   // A token's signature alone would be enough to recognise it by, and a key without its prefix.
   const telling = credentials.flatMap((text) => [text, text.split(".").at(-1) ?? text, text.replace(/^cw_/, "")]);
@@ -95,7 +97,7 @@ test("no row holds a credential's text", async () => {
 });
 
 test("with a database that accepts and never answers an administrator hears 503, and callers are served", async () => {
-  const pid = Number(readFileSync(join(inject("stack").stateDir, "postgres", "postmaster.pid"), "utf8").split("\n")[0]);
+  const pid = Number(readFileSync(join(stack.stateDir, "postgres", "postmaster.pid"), "utf8").split("\n")[0]);
   process.kill(pid, "SIGSTOP");
   try {
     const response = await ask("/admin/audit", { as: "admin", signal: AbortSignal.timeout(3_000) });

@@ -1,13 +1,15 @@
 import { toFile } from "openai";
 import pg from "pg";
-import { expect, inject, test } from "vitest";
-import { clientOf, eventually, truthsOf } from "./world.ts";
+import { expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { clientOf, truthsOf } from "./world.ts";
 
 const MODEL = "mixtral-8x7b";
 const ENDPOINT = "/v1/chat/completions";
 
 async function rowsOfBatch(id: string): Promise<{ id: string; outcome: string; host: string | null }[]> {
-  const database = new pg.Client({ connectionString: inject("stack").database });
+  const database = new pg.Client({ connectionString: stack.database });
   await database.connect();
   try {
     return (await database.query("SELECT id, outcome, host FROM inference_logs WHERE workflow_id = $1", [id])).rows;

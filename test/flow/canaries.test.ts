@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
-import { expect, inject, test } from "vitest";
+import { expect, test } from "vitest";
+import { stack } from "./stack.ts";
 import { ask, credentialOf, rowOf } from "./world.ts";
 
 const PROMPT = "canary-prompt-5f1d77c0e2";
@@ -16,7 +17,7 @@ function filesBelow(folder: string): string[] {
 
 /** Every row of every table, as text. */
 async function tables(): Promise<{ where: string; text: string }[]> {
-  const client = new pg.Client({ connectionString: inject("stack").database });
+  const client = new pg.Client({ connectionString: stack.database });
   await client.connect();
   try {
     const names = await client.query<{ name: string }>(
@@ -57,7 +58,7 @@ test("a JWT, an API key, a prompt and the database's password are in no log, no 
   const answered = responses.slice(0, 2).map(({ headers }) => headers.get("x-request-id") ?? "");
   for (const id of answered) await rowOf(id);
 
-  const { database, stateDir } = inject("stack");
+  const { database, stateDir } = stack;
   const canaries = {
     "the JWT": credentialOf("default"),
     "the API key": credentialOf("apiKey"),

@@ -1,6 +1,8 @@
 import { request } from "node:http";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { credentialOf, eventually, rowsOf, setPace, truthsOf } from "./world.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { credentialOf, rowsOf, setPace, truthsOf } from "./world.ts";
 
 const DEPARTURES = 200;
 const AT_ONCE = 40;
@@ -24,7 +26,7 @@ function departing(question: number): Promise<string> {
     "content-type": "application/json",
   };
   return new Promise((resolve, reject) => {
-    const url = `${inject("stack").gateway}/v1/chat/completions`;
+    const url = `${stack.gateway}/v1/chat/completions`;
     const asked = request(url, { method: "POST", agent: false, headers }, (response) => {
       response.on("error", () => undefined).resume();
       if (response.statusCode !== 200) reject(new Error(`status ${response.statusCode}`));

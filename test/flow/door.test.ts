@@ -1,6 +1,8 @@
-import { describe, expect, inject, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { ask, clientOf, eventually, hostUrl, lastRequestId, rowOf, rowsOf, truthOf } from "./world.ts";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { ask, clientOf, hostUrl, lastRequestId, rowOf, rowsOf, truthOf } from "./world.ts";
 
 const chat = (body: Record<string, unknown>) => ({
   method: "POST",
@@ -75,7 +77,7 @@ test("health is open and says what serves", async () => {
     const { hosts } = health.parse(await (await ask("/health")).json());
     return Object.values(hosts).includes("unknown") ? undefined : hosts;
   }, "some host was never probed");
-  expect(Object.keys(known).sort()).toEqual(Object.keys(inject("stack").hosts).sort());
+  expect(Object.keys(known).sort()).toEqual(Object.keys(stack.hosts).sort());
 });
 
 test("an admin sees the fleet, in the admin's error shape where not", async () => {
@@ -85,7 +87,7 @@ test("an admin sees the fleet, in the admin's error shape where not", async () =
 });
 
 test("an identical question is answered by the cache, costs nothing and is in the ledger", async () => {
-  const question = chat({ messages: [{ role: "user", content: `kept ${inject("stack").pid} [[tokens=6]]` }] });
+  const question = chat({ messages: [{ role: "user", content: `kept ${stack.pid} [[tokens=6]]` }] });
   const first = await ask("/v1/chat/completions", question);
   const answer = await first.json();
   expect(first.headers.get("x-causeway-cache")).toBe("miss");

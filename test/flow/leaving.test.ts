@@ -1,5 +1,7 @@
-import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
-import { ask, clearFaults, eventually, hostUrl, lastRequestId, rowOf, setFault, truthsOf } from "./world.ts";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { ask, clearFaults, hostUrl, lastRequestId, rowOf, setFault, truthsOf } from "./world.ts";
 
 const HOST = "cpu-openchat";
 const MODEL = "openchat-3.5";
@@ -91,5 +93,5 @@ describe("a caller who leaves", () => {
 });
 
 test("the gateway is as well as before", async () => {
-  expect((await fetch(`${inject("stack").gateway}/health`)).status).toBe(200);
+  expect((await fetch(`${stack.gateway}/health`)).status).toBe(200);
 });

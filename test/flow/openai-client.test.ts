@@ -1,7 +1,8 @@
 import OpenAI from "openai";
 import type { ResponseInputItem } from "openai/resources/responses/responses";
 import { describe, expect, test } from "vitest";
-import { clearFaults, clientOf, eventually, lastRequestId, rowOf, setFault, truthOf } from "./world.ts";
+import { eventually } from "./eventually.ts";
+import { clearFaults, clientOf, lastRequestId, rowOf, setFault, truthOf } from "./world.ts";
 
 const MODEL = "llama-3.1-8b";
 const say = (text: string) => [{ role: "user" as const, content: text }];

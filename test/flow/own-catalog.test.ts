@@ -13,8 +13,8 @@ import { parseDoorOptions } from "#scripts/lab/door/options.ts";
 import { type LabHost, startLabHost } from "#scripts/lab/host.ts";
 import { type RunningStack, startStack } from "#scripts/stack/stack.ts";
 import { pathRuleOf } from "#scripts/tunnel/paths.ts";
+import { eventually } from "./eventually.ts";
 import { type Heard, type HostileHost, startHostileHost, tricksOf } from "./hostile-host.ts";
-import { eventually } from "./world.ts";
 
 /** An operator's own hosts and catalog: a native llama.cpp, engines that ask for their keys, and one behind Access. */
 const ENGINE_KEY = "engine-key-of-this-test";
@@ -124,7 +124,7 @@ beforeAll(async () => {
   writeFileSync(catalogFile, JSON.stringify(catalog));
   running = await startStack(
     { port: 0, stateDir, catalogFile, lab: false },
-    { env: { ...process.env, ENGINE_KEY, ...TOKEN } },
+    { env: { ...process.env, ENGINE_KEY, ...TOKEN }, usualPorts: false },
   );
 }, 60_000);
 

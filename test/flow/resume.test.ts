@@ -1,7 +1,9 @@
 /** Resumable answers over real connections: broken on the wire, and taken up again or left for good. */
 import { type IncomingMessage, request } from "node:http";
-import { afterAll, afterEach, beforeAll, expect, inject, test } from "vitest";
-import { ask, clientOf, credentialOf, eventually, rowOf, setPace, truthOf } from "./world.ts";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { ask, clientOf, credentialOf, rowOf, setPace, truthOf } from "./world.ts";
 
 const HOST = "gpu";
 const MODEL = "llama-3.1-70b";
@@ -42,7 +44,7 @@ function broken(tokens: number, afterEvents: number): Promise<{ stream: string; 
     "content-type": "application/json",
   };
   return new Promise((resolve, reject) => {
-    const url = `${inject("stack").gateway}/v1/chat/completions`;
+    const url = `${stack.gateway}/v1/chat/completions`;
     const read = (response: IncomingMessage): void => {
       let text = "";
       response.setEncoding("utf8").on("data", (piece: string) => {

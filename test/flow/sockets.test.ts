@@ -1,6 +1,8 @@
 /** Sockets of the running system, as Node's own client opens them, against the lab's truth and the ledger. */
-import { beforeEach, describe, expect, inject, test } from "vitest";
-import { ask, credentialOf, eventually, hostUrl, rowOf, type TruthEntry, truthOf } from "./world.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { ask, credentialOf, hostUrl, rowOf, type TruthEntry, truthOf } from "./world.ts";
 
 const HOST = "cpu-openchat";
 const MODEL = "openchat-3.5";
@@ -15,7 +17,7 @@ type Client = { readonly socket: WebSocket; readonly told: string[]; readonly cl
 
 /** A socket by a token among the protocols, which is how a browser does it. */
 async function opened(path = `/ws/chat/${MODEL}`, protocols = ["causeway.chat.v1", bearer()]): Promise<Client> {
-  const socket = new WebSocket(`${inject("stack").gateway.replace("http", "ws")}${path}`, protocols);
+  const socket = new WebSocket(`${stack.gateway.replace("http", "ws")}${path}`, protocols);
   const told: string[] = [];
   let code: number | null = null;
   socket.addEventListener("message", ({ data }) => void told.push(String(data)));

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
-import { expect, inject, test } from "vitest";
+import { expect, test } from "vitest";
 import { z } from "zod";
-import { ask, clientOf, credentialOf, eventually, rowOf } from "./world.ts";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
+import { ask, clientOf, credentialOf, rowOf } from "./world.ts";
 
 const MODEL = "hermes-2";
 
@@ -36,7 +38,7 @@ async function asked(): Promise<string> {
 }
 
 async function query(text: string, values: unknown[]): Promise<unknown[]> {
-  const database = new pg.Client({ connectionString: inject("stack").database });
+  const database = new pg.Client({ connectionString: stack.database });
   await database.connect();
   try {
     return (await database.query(text, values)).rows;
@@ -103,7 +105,7 @@ test("an API key's usage is told by its key", async () => {
 test("with a database that accepts and never answers all three say 503", async () => {
   const id = await asked();
   await rowOf(id);
-  const pid = Number(readFileSync(join(inject("stack").stateDir, "postgres", "postmaster.pid"), "utf8").split("\n")[0]);
+  const pid = Number(readFileSync(join(stack.stateDir, "postgres", "postmaster.pid"), "utf8").split("\n")[0]);
   const signal = () => AbortSignal.timeout(3_000);
   process.kill(pid, "SIGSTOP");
   try {

@@ -1,8 +1,9 @@
 /** What flow tests see of the running system: the official client, the lab's truth, the ledger's rows. */
 import OpenAI from "openai";
 import pg from "pg";
-import { inject } from "vitest";
 import { z } from "zod";
+import { eventually } from "./eventually.ts";
+import { stack } from "./stack.ts";
 
 const truthEntry = z.object({
   id: z.string(),
@@ -36,11 +37,11 @@ export type Principal = "basic" | "default" | "premium" | "enterprise" | "admin"
 
 /** The official client, without retries of its own unless asked. */
 export function clientOf(principal: Principal | "apiKey", maxRetries = 0): OpenAI {
-  return new OpenAI({ apiKey: credentialOf(principal), baseURL: `${inject("stack").gateway}/v1`, maxRetries });
+  return new OpenAI({ apiKey: credentialOf(principal), baseURL: `${stack.gateway}/v1`, maxRetries });
 }
 
 export function credentialOf(principal: Principal | "apiKey"): string {
-  const { tokens, apiKey } = inject("stack");
+  const { tokens, apiKey } = stack;
   const credential = principal === "apiKey" ? apiKey : tokens[principal];
   if (credential === undefined) throw new Error(`stack.json has no token for ${principal}`);
   return credential;
@@ -51,11 +52,11 @@ export function ask(path: string, init: RequestInit & { as?: Principal | "apiKey
   const headers = new Headers(init.headers);
   if (init.as !== undefined) headers.set("authorization", `Bearer ${credentialOf(init.as)}`);
   if (init.body !== undefined && !headers.has("content-type")) headers.set("content-type", "application/json");
-  return fetch(`${inject("stack").gateway}${path}`, { ...init, headers });
+  return fetch(`${stack.gateway}${path}`, { ...init, headers });
 }
 
 export function hostUrl(host: string): string {
-  const url = inject("stack").hosts[host];
+  const url = stack.hosts[host];
   if (url === undefined) throw new Error(`no lab host ${host}`);
   return url;
 }
@@ -98,7 +99,7 @@ export async function rowsOf(ids: readonly string[]): Promise<LedgerRow[]> {
 }
 
 async function query(text: string, values: unknown[]): Promise<LedgerRow[]> {
-  const client = new pg.Client({ connectionString: inject("stack").database });
+  const client = new pg.Client({ connectionString: stack.database });
   await client.connect();
   try {
     return z.array(ledgerRow).parse((await client.query(text, values)).rows);
@@ -110,19 +111,4 @@ async function query(text: string, values: unknown[]): Promise<LedgerRow[]> {
 /** The row of one request, once the queue has brought it: at once, or after two retries where the machine is busy. */
 export async function rowOf(id: string): Promise<LedgerRow> {
   return eventually(async () => (await rowsOf([id]))[0], `the ledger has no row for ${id}`, 40_000);
-}
-
-/** Tries until there is a value that is not undefined. */
-export async function eventually<T>(
-  look: () => Promise<T | undefined>,
-  otherwise: string,
-  withinMs = 20_000,
-): Promise<T> {
-  const lastMs = Date.now() + withinMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (Date.now() > lastMs) throw new Error(otherwise);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }

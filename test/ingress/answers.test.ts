@@ -32,8 +32,9 @@ beforeEach(() => {
   signals = [];
   logged = [];
   vi.spyOn(console, "error").mockImplementation((line) => void logged.push(String(line)));
-  vi.spyOn(globalThis, "fetch").mockImplementation(async (_input, init = {}) => {
-    signals.push(init.signal);
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init = {}) => {
+    // A probe is no question.
+    if (String(input).endsWith("/chat/completions")) signals.push(init.signal);
     return host(init);
   });
 });

@@ -82,8 +82,9 @@ export async function startGateway(catalog: object = CATALOG, host: Host = answe
     const url = input instanceof Request ? input.url : String(input);
     if (!url.startsWith("http://gpu.test/")) return issuer.fetcher(input, init);
     if (url.endsWith("/health")) return new Response("ok");
-    // Probes ask for more than health, whenever their time has come; questions are posted.
-    if (init?.method === "POST") asked.push(url);
+    // Probes ask for more than health, whenever their time has come, and are no questions: those are posted.
+    if (init?.method !== "POST") return new Response(null, { status: 404 });
+    asked.push(url);
     return host(await sentTo(init), init?.signal ?? null, new URL(url).pathname);
   });
   const ask = async (path: string, { method, as = {}, body, headers = {}, signal }: Asked = {}): Promise<Response> => {
