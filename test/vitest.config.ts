@@ -66,7 +66,7 @@ const APART = testsOf(["chaos-fleet", "chaos-streams", "own-catalog", "storm"].m
  * Of tests from outside. They come after all others, since faults and paces want a machine that is not busy; side by
  * side, since most of their time they wait.
  */
-const IN_LANES = { sequence: { groupOrder: 1 }, maxWorkers: 3, testTimeout: 60_000, hookTimeout: 60_000 };
+const IN_LANES = { sequence: { groupOrder: 1 }, maxWorkers: 2, testTimeout: 60_000, hookTimeout: 60_000 };
 
 /**
  * Five projects: `worker` and `parts` run inside workerd with real objects, KV and queues; `node` tests the scripts; `flow`
