@@ -48,26 +48,40 @@ export class Blocks {
 }
 
 /** A message with its body: a request, or a response. */
-export type Message = Pick<Response, "body" | "arrayBuffer"> & { readonly headers: Pick<Headers, "get"> };
+export type Message = Pick<Response, "body"> & { readonly headers: Pick<Headers, "get"> };
 
 /**
  * Reads a message's body to its end, within a bound.
  *
- * Where its length is declared HTTP holds it to that, and it is read at once: piece by piece each one enters JS (measured:
- * a third of what it costs then). Of a body that is compressed the declared length says nothing.
+ * Where its length is declared it is read at once: piece by piece each one enters JS (measured: 22 µs for a small body, and
+ * 77 by pieces). A length that lies is found out by the first byte beyond it; of a body that is compressed it says nothing.
  *
- * @returns null when there are more than `maxBytes`; the rest is then cancelled unread
+ * @returns null when there are more than `maxBytes`, or than were declared; the rest is then cancelled unread
  */
-export async function readBounded(message: Message, maxBytes: number): Promise<Uint8Array | null> {
-  const { body, headers } = message;
+export async function readBounded({ body, headers }: Message, maxBytes: number): Promise<Uint8Array | null> {
   const declared = headers.get("content-length");
-  if (declared === null || headers.get("content-encoding") !== null) return readCounting(body, maxBytes);
-  if (Number(declared) <= maxBytes) {
-    const bytes = new Uint8Array(await message.arrayBuffer());
-    return bytes.byteLength <= maxBytes ? bytes : null;
+  if (body === null || declared === null || headers.get("content-encoding") !== null)
+    return readCounting(body, maxBytes);
+  const declaredBytes = Number(declared);
+  if (!(declaredBytes <= maxBytes)) {
+    await body.cancel();
+    return null;
   }
-  await body?.cancel();
+  const reader = byteReaderOf(body);
+  if (reader === null) return readCounting(body, maxBytes);
+  const { value } = await reader.readAtLeast(declaredBytes + 1, new Uint8Array(declaredBytes + 1));
+  if (value === undefined || value.byteLength <= declaredBytes) return value ?? new Uint8Array(0);
+  await reader.cancel();
   return null;
+}
+
+/** Null of a stream that was made in JS, which has no such reader. */
+function byteReaderOf(body: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | null {
+  try {
+    return body.getReader({ mode: "byob" });
+  } catch {
+    return null;
+  }
 }
 
 /** Counts what arrives: no length is declared, or it may lie. */
