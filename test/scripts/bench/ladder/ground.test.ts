@@ -78,9 +78,10 @@ describe("every rung", () => {
   });
 });
 
-it.each(LADDERS)("the $name are measured", async (one) => {
+it("is measured, rung by rung", async () => {
+  const [requests] = LADDERS;
   const pace = { rounds: 1, forMs: 50, warmUpMs: 50 };
-  const [round] = await climb(one, ground, pace, { say: () => {}, signal: new AbortController().signal });
-  expect([...(round?.costs.keys() ?? [])]).toEqual([BARE, ...names(one.rungs)]);
+  const [round] = await climb(requests, ground, pace, { say: () => {}, signal: new AbortController().signal });
+  expect([...(round?.costs.keys() ?? [])]).toEqual([BARE, ...names(RUNGS)]);
   for (const us of round?.costs.values() ?? []) expect(us).toBeGreaterThan(1);
 });
