@@ -1,10 +1,10 @@
 /** B, the limit of the platform: five lines of Worker in workerd that pass everything on, natively. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import workerd from "workerd";
 import { freePort } from "#scripts/stack/ports.ts";
 import { answersOn } from "./answers-on.ts";
 import type { Contestant } from "./contestant.ts";
+import { compatibilityDate, program, version } from "./program.ts";
 
 const worker = (engine: string): string => `export default {
   fetch(request) {
@@ -18,7 +18,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = (
       modules = [(name = "worker.js", esModule = embed "worker.js")],
-      compatibilityDate = ${JSON.stringify(workerd.compatibilityDate)},
+      compatibilityDate = ${JSON.stringify(compatibilityDate)},
     )),
     (name = "internet", network = (allow = ["private"])),
   ],
@@ -33,10 +33,10 @@ export const bare: Contestant = {
     writeFileSync(join(folder, "worker.js"), worker(engine));
     writeFileSync(join(folder, "bare.capnp"), config(port));
     const args = ["serve", join(folder, "bare.capnp")];
-    const part = supervisor.launch(pinned({ name: "bare", command: workerd.default, args, cwd: folder }));
+    const part = supervisor.launch(pinned({ name: "bare", command: program, args, cwd: folder }));
     await supervisor.ready(part, READY_LIMIT_MS, () => answersOn(`http://127.0.0.1:${port}/health`));
     const url = `http://127.0.0.1:${port}/v1/chat/completions`;
-    return { what: `workerd ${workerd.version}, five lines`, url, headers: {}, groups: [part.pid] };
+    return { what: `workerd ${version}, five lines`, url, headers: {}, groups: [part.pid] };
   },
 };
 

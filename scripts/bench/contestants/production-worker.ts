@@ -1,13 +1,13 @@
 /** Builds the gateway's production bundle, and runs it in workerd as it is deployed (production-config.ts). */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, parse, relative } from "node:path";
-import workerd from "workerd";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { inRepository, REPOSITORY } from "#scripts/stack/repository.ts";
 import type { PartSpec } from "#scripts/stack/supervisor.ts";
 import type { startWorker } from "#scripts/stack/worker.ts";
 import { answersOn } from "./answers-on.ts";
 import { productionConfig, workerOptions } from "./production-config.ts";
+import { program } from "./program.ts";
 
 const READY_LIMIT_MS = 30_000;
 
@@ -46,7 +46,7 @@ export function productionWorker(
       }),
     );
     const args = ["serve", "--experimental", config];
-    const part = supervisor.launch(pinned({ name: "worker", command: workerd.default, args, cwd: state.root }));
+    const part = supervisor.launch(pinned({ name: "worker", command: program, args, cwd: state.root }));
     const url = `http://127.0.0.1:${port}`;
     await supervisor.ready(part, READY_LIMIT_MS, () => answersOn(`${url}/health`));
     return { url, trouble: null };

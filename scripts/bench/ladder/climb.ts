@@ -32,12 +32,15 @@ export async function climb(
   { rounds, forMs, warmUpMs }: Pace,
   { say, signal }: Climbing,
 ): Promise<Round[]> {
+  const abandoned = abandonment(signal);
+  const cost = (name: string, forMs: number): Promise<number> =>
+    Promise.race([costOf(ladder, targetOf(ground, name), ground.load, forMs), abandoned]);
   const names = [BARE, ...ladder.rungs.map(({ name }) => name)];
   const measured: Round[] = [];
   for (const name of [BARE, WHOLE]) {
     signal.throwIfAborted();
     say(`${ladder.name}: warming up`);
-    await costOf(ladder, targetOf(ground, name), ground.load, warmUpMs);
+    await cost(name, warmUpMs);
   }
   for (let nth = 0; nth < rounds; nth++) {
     const costs = new Map<string, number>();
@@ -45,12 +48,21 @@ export async function climb(
     for (const name of nth % 2 === 0 ? names : names.toReversed()) {
       signal.throwIfAborted();
       say(`${ladder.name}: round ${nth + 1} of ${rounds}, ${name}`);
-      costs.set(name, await costOf(ladder, targetOf(ground, name), ground.load, forMs));
+      costs.set(name, await cost(name, forMs));
     }
     const bareWaited = (waitedUsOf(ground.bare.groups) - waitedUs) / (cpuUsOf(ground.bare.groups) - ranUs);
     measured.push({ costs, bareWaited });
   }
   return measured;
+}
+
+function abandonment(signal: AbortSignal): Promise<never> {
+  const abandoned = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  // It may come when nobody waits for it.
+  abandoned.catch(() => {});
+  return abandoned;
 }
 
 function targetOf({ bare, gateway }: Pick<Ground, "bare" | "gateway">, name: string): Target {

@@ -14,7 +14,7 @@ export type Ladder = {
 export type LadderName = "requests" | "streams";
 
 /** The load is that of the goals: 64 connections at saturation, and 20 streams with a token every 5 ms. */
-export const LADDERS: readonly Ladder[] = [
+export const LADDERS: readonly [Ladder, Ladder] = [
   {
     name: "requests",
     by: "request",
