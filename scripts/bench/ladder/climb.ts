@@ -1,8 +1,9 @@
 /**
- * Measures the rungs: round by round, every rung and bare workerd one after the other, in the other direction each second
- * round. What a rung leaves to be done behind its answers is counted to it: the next one begins when all is quiet.
+ * Measures the rungs: round by round, every rung one after the other, in the other direction each second round, and bare
+ * workerd before and after them. What a rung leaves to be done behind its answers is counted to it: the next one begins when all is quiet.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { sum } from "#scripts/chaos/statistics.ts";
 import type { Target } from "../load/job.ts";
 import { cpuUsOf, waitedUsOf } from "../load/process-cost.ts";
 import type { OpenRing } from "../ring.ts";
@@ -35,7 +36,7 @@ export async function climb(
   const abandoned = abandonment(signal);
   const cost = (name: string, forMs: number): Promise<number> =>
     Promise.race([costOf(ladder, targetOf(ground, name), ground.load, forMs), abandoned]);
-  const names = [BARE, ...ladder.rungs.map(({ name }) => name)];
+  const names = ladder.rungs.map(({ name }) => name);
   const measured: Round[] = [];
   for (const name of [BARE, WHOLE]) {
     signal.throwIfAborted();
@@ -44,12 +45,17 @@ export async function climb(
   }
   for (let nth = 0; nth < rounds; nth++) {
     const costs = new Map<string, number>();
+    const bare: number[] = [];
     const [ranUs, waitedUs] = [cpuUsOf(ground.bare.groups), waitedUsOf(ground.bare.groups)];
-    for (const name of nth % 2 === 0 ? names : names.toReversed()) {
+    for (const name of [BARE, ...(nth % 2 === 0 ? names : names.toReversed()), BARE]) {
       signal.throwIfAborted();
       say(`${ladder.name}: round ${nth + 1} of ${rounds}, ${name}`);
-      costs.set(name, await cost(name, forMs));
+      const costUs = await cost(name, forMs);
+      if (name === BARE) bare.push(costUs);
+      else costs.set(name, costUs);
     }
+    // All are told by it: what happens to one window of it would happen to the whole round.
+    costs.set(BARE, sum(bare) / bare.length);
     const bareWaited = (waitedUsOf(ground.bare.groups) - waitedUs) / (cpuUsOf(ground.bare.groups) - ranUs);
     measured.push({ costs, bareWaited });
   }

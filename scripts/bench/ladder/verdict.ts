@@ -24,6 +24,8 @@ export type Verdict =
     };
 
 /**
+ * What noise may have done is not told from growth; what is beyond it is growth also on a busy machine.
+ *
  * @param ratios the recorded ones, by rung
  * @throws Error when the recorded ladder has not the rungs of this one
  */
@@ -32,13 +34,16 @@ export function verdictOn(
   { figures, noise, waited }: Omit<Measured, "bareUs">,
   ratios: Readonly<Record<string, number>>,
 ): Verdict {
-  if (noise > TOLERANCE) return { kind: "noisy", because: `bare workerd itself varied by ${percent(noise)}` };
   const then = { ...ratios, [BARE]: 1 };
   const now = { ...Object.fromEntries(figures.map(({ name, ratio }) => [name, ratio])), [BARE]: 1 };
   const [was, is] = [of(then, WHOLE), of(now, WHOLE)];
+  const isNoisy = noise > TOLERANCE;
+  const doubt = (isNoisy ? 1 + noise : 1) * (isCrowded(waited) ? 1 + waited : 1);
+  const isGrowth = is > was * (1 + TOLERANCE) * doubt;
+  if (!isGrowth && isNoisy) return { kind: "noisy", because: `bare workerd itself varied by ${percent(noise)}` };
   if (is < was * (1 - TOLERANCE)) return { kind: "fell", was, is };
   if (is <= was * (1 + TOLERANCE)) return { kind: "held" };
-  if (isCrowded(waited)) {
+  if (!isGrowth) {
     const because = `it grew from ${was.toFixed(2)} to ${is.toFixed(2)} × B, but ${crowd(waited)}`;
     return { kind: "noisy", because };
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { climb } from "#scripts/bench/ladder/climb.ts";
 import type { Ladder } from "#scripts/bench/ladder/ladders.ts";
-import { WHOLE } from "#scripts/bench/ladder/rungs.ts";
+import { BARE, WHOLE } from "#scripts/bench/ladder/rungs.ts";
 import type { Job, Seen } from "#scripts/bench/load/job.ts";
 
 const LADDER: Ladder = {
@@ -50,18 +50,25 @@ describe("a climb", () => {
   it("warms up, then asks every rung in each round, in the other direction each second one", async () => {
     const { asked, ground } = groundOf(async () => SEEN);
     const rounds = await climb(LADDER, ground, PACE, quietly);
-    const there = [
-      "http://bare/v1/chat/completions",
-      "http://gateway/rung/one/v1/chat/completions",
-      "http://gateway/v1/chat/completions",
-    ];
-    const [bare, , whole] = there;
-    expect(asked.map(({ target }) => target.url)).toEqual([bare, whole, ...there, ...there.toReversed()]);
-    expect(asked.map(({ forMs }) => forMs)).toEqual([7, 7, 5, 5, 5, 5, 5, 5]);
+    const bare = "http://bare/v1/chat/completions";
+    const one = "http://gateway/rung/one/v1/chat/completions";
+    const whole = "http://gateway/v1/chat/completions";
+    const inRounds = [bare, one, whole, bare, bare, whole, one, bare];
+    expect(asked.map(({ target }) => target.url)).toEqual([bare, whole, ...inRounds]);
+    expect(asked.map(({ forMs }) => forMs)).toEqual([7, 7, 5, 5, 5, 5, 5, 5, 5, 5]);
     expect(rounds.map(({ costs }) => Object.fromEntries(costs))).toEqual([
       { bare: 100, one: 100, [WHOLE]: 100 },
       { bare: 100, one: 100, [WHOLE]: 100 },
     ]);
+  });
+
+  it("takes for bare workerd what it cost before and after the rungs", async () => {
+    const bare = [100, 100, 140];
+    const { ground } = groundOf(async ({ target }) =>
+      target.url.startsWith("http://bare/") ? { ...SEEN, cpuUs: 4 * (bare.shift() ?? 0) } : SEEN,
+    );
+    const [round] = await climb(LADDER, ground, { ...PACE, rounds: 1 }, quietly);
+    expect(round?.costs.get(BARE)).toBe(120);
   });
 
   it("has every request answered that was begun, and none before it counts", async () => {
