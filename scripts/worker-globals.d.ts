@@ -8,3 +8,7 @@ interface KVNamespace {
 interface Scheduler {
   wait(ms: number, options?: { signal?: AbortSignal }): Promise<void>;
 }
+
+interface ReadableStreamBYOBReader {
+  readAtLeast(minBytes: number, view: Uint8Array): Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>;
+}
