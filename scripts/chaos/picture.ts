@@ -6,7 +6,7 @@ import type { Report } from "./play.ts";
 import type { Mark, Played } from "./scenario.ts";
 import { type Series, seriesOf } from "./series.ts";
 import { sum } from "./statistics.ts";
-import { area, curve, fixed, line, type Point, ticks, words } from "./svg.ts";
+import { area, curve, fixed, line, type Point, ticks, words } from "#scripts/picture/svg.ts";
 
 const WIDTH = 960;
 const LEFT = 64;
