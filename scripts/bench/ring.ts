@@ -96,12 +96,11 @@ function startLoad(isPinned: boolean): { load: OpenRing["load"]; end: () => Prom
   const own = { execPath: process.execPath, execArgv: ["--no-warnings"] };
   const pinned = { execPath: "taskset", execArgv: ["-c", String(LOAD_CORE), process.execPath, "--no-warnings"] };
   const child = fork(main, isPinned ? pinned : own);
-  const gone = new Promise<never>((_, reject) => {
-    const failed = (how: string) => () => reject(new Error(`the load ${how}`));
-    child.once("exit", failed("has ended")).on("error", failed("cannot be reached"));
+  const gone = new Promise<string>((resolve) => {
+    child
+      .once("exit", () => resolve("has ended"))
+      .on("error", (error) => resolve(`cannot be reached: ${error.message}`));
   });
-  // It may end when nobody waits for it.
-  gone.catch(() => {});
   const asked = (job: Job): Promise<Seen> =>
     new Promise((resolve, reject) => {
       child.once("message", (told: { seen: Seen } | { error: string }) => {
@@ -110,9 +109,11 @@ function startLoad(isPinned: boolean): { load: OpenRing["load"]; end: () => Prom
       });
       child.send(job);
     });
-  const load = (job: Job): Promise<Seen> => Promise.race([asked(job), gone]);
+  const load = (job: Job): Promise<Seen> =>
+    Promise.race([asked(job), gone.then((how) => Promise.reject(new Error(`the load ${how}`)))]);
   const end = async (): Promise<void> => {
     if (child.connected) child.disconnect();
+    await gone;
   };
   return { load, end };
 }

@@ -115,20 +115,24 @@ function noise(all: readonly Measurement[], { name, load }: Scenario): string[] 
 function failureNotes(all: readonly Measurement[], { name }: Scenario, contestant: string): string[] {
   const { failed, first, silent } = failuresOf(all, name, contestant);
   return [
-    ...(failed > 0 ? [`${contestant}: ${failed} failed, the first with: ${(first ?? "nothing").trim()}`] : []),
+    ...(failed > 0
+      ? [`${contestant}: ${failed} failed, the first with: ${(first ?? "nothing").replaceAll(/\s+/g, " ").trim()}`]
+      : []),
     ...(silent > 0 ? [`${contestant}: nothing came back in ${silent} of the windows`] : []),
   ];
 }
 
 export function goalsTable(judged: readonly Judged[]): Table {
+  const isMeasured = ({ verdict }: Judged): boolean => verdict !== "not measured";
+  const others = judged.filter((one) => !isMeasured(one)).map(({ what }) => what);
   return {
     title: "Causeway by its goals",
     header: ["", "must", "aim", "found", ""],
-    rows: judged.map(({ what, must, aim, unit, atLeast, found, verdict }) => {
+    rows: judged.filter(isMeasured).map(({ what, must, aim, unit, atLeast, found, verdict }) => {
       const limit = (value: number): string => `${atLeast ? "≥" : "≤"} ${value.toLocaleString("en-US")} ${unit}`.trim();
       return [what, limit(must), limit(aim), shown(found, (figure) => `${ranged(figure)} ${unit}`.trim()), verdict];
     }),
-    notes: [],
+    notes: others.length === 0 ? [] : [`Not measured in this run: ${others.join("; ")}.`],
   };
 }
 
@@ -161,13 +165,15 @@ function shown(figure: Figure | null, how: (figure: Figure) => string): string {
 
 /** The median with the least and the most: "2.41 [2.35–2.60]". */
 export function ranged({ median, least, most }: Figure): string {
+  // What is exact, such as a count, has no digits to lose.
+  if (least === most && Number.isInteger(median)) return median.toLocaleString("en-US");
   return least === most ? short(median) : `${short(median)} [${short(least)}–${short(most)}]`;
 }
 
 /** Three digits that say something. */
 export function short(value: number): string {
   const size = Math.abs(value);
-  if (Number.isInteger(value) || size >= 100) return Math.round(value).toLocaleString("en-US");
+  if (size >= 100) return Math.round(value).toLocaleString("en-US");
   return value.toFixed(size >= 10 ? 1 : 2);
 }
 
