@@ -18,7 +18,9 @@ const HEAD = 64;
 const FOOT = 44;
 const BAR = { height: 18, step: 30 };
 /** One that is much longer than all others would make those unreadable: it is cut off, and its figure says how long. */
-const ROOM = 1.25;
+const CUT = 2;
+/** Beyond the longest that is drawn whole. */
+const ROOM = 1.05;
 
 /** Written out twice: not every viewer knows variables, and one that knows no dark ground shows the light one. */
 const STYLE = `
@@ -26,6 +28,7 @@ const STYLE = `
   text { fill: #1f2328; font: 12px system-ui, sans-serif; }
   .title { font-size: 15px; font-weight: 600; }
   .own { font-weight: 600; }
+  .figure { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
   .bar { fill: #8c959f; }
   .bar-own { fill: #0072b2; }
   .grid { stroke: #d0d7de; stroke-width: 1; }
@@ -36,6 +39,7 @@ const STYLE = `
   @media (prefers-color-scheme: dark) {
     .ground { fill: #0d1117; }
     text { fill: #e6edf3; }
+    .figure { stroke: #0d1117; }
     .bar { fill: #6e7681; }
     .bar-own { fill: #56b4e9; }
     .grid { stroke: #3d444d; }
@@ -108,31 +112,36 @@ function draw({ title, marks }: Panel, bars: readonly Bar[]): string {
   return [
     words(16, 26, title, 'class="title"'),
     ...grid,
-    ...bars.map((bar, at) => drawBar(bar, HEAD + at * BAR.step, x, most)),
+    ...bars.map((bar, at) => drawBar(bar, HEAD + at * BAR.step, x)),
     mark("aim", marks.aim, "end"),
     mark("must", marks.must, "start"),
+    // Over the marks, which would strike them out.
+    ...bars.map((bar, at) => label(bar, HEAD + at * BAR.step, x, most)),
     line([LEFT, HEAD - 4], [LEFT, bottom], "axis"),
     words(LEFT + (WIDTH - LEFT - RIGHT) / 2, bottom + 34, "times of bare workerd", 'text-anchor="middle"'),
   ].join("\n");
 }
 
-function drawBar({ contestant, figure }: Bar, top: number, x: (times: number) => number, most: number): string {
-  const { median, least, most: greatest } = figure;
+function drawBar({ contestant, figure }: Bar, top: number, x: (times: number) => number): string {
   const own = contestant === CONTESTANTS.causeway;
   const middle = top + BAR.height / 2;
-  const isCut = greatest > most;
   return [
     words(LEFT - 8, middle + 4, contestant, `text-anchor="end"${own ? ' class="own"' : ""}`),
-    `<rect class="${own ? "bar-own" : "bar"}" x="${fixed(LEFT)}" y="${fixed(top)}" width="${fixed(x(median) - LEFT)}" height="${BAR.height}"/>`,
-    line([x(least), middle], [x(greatest), middle], "range"),
-    words(x(greatest) + 8, middle + 4, `${isCut ? "… " : ""}${ranged(figure)}`, own ? 'class="own"' : ""),
+    `<rect class="${own ? "bar-own" : "bar"}" x="${LEFT}" y="${fixed(top)}" width="${fixed(x(figure.median) - LEFT)}" height="${BAR.height}"/>`,
+    line([x(figure.least), middle], [x(figure.most), middle], "range"),
   ].join("\n");
 }
 
+/** Beside its bar, or beside its range where that is longer. */
+function label({ contestant, figure }: Bar, top: number, x: (times: number) => number, most: number): string {
+  const cut = figure.median > most ? "… " : "";
+  const own = contestant === CONTESTANTS.causeway ? " own" : "";
+  return words(x(figure.most) + 8, top + BAR.height / 2 + 4, cut + ranged(figure), `class="figure${own}"`);
+}
+
+/** Causeway's own is never the one that is cut off. */
 function mostOf(bars: readonly Bar[], { must }: Marks): number {
-  const lengths = bars.map(({ figure }) => figure.most).sort((a, b) => b - a);
-  const [longest = 0, next = 0] = lengths;
-  const whole = Math.max(must, longest);
-  const limit = ROOM * Math.max(must, next);
-  return Math.min(whole * 1.05, limit);
+  const own = bars.find(({ contestant }) => contestant === CONTESTANTS.causeway)?.figure.median ?? 0;
+  const [longest = 0, next = 0] = bars.map(({ figure }) => figure.median).sort((a, b) => b - a);
+  return ROOM * Math.max(must, own, longest > CUT * Math.max(must, next) ? next : longest);
 }

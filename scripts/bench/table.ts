@@ -102,14 +102,21 @@ export function cpuOf(stream: boolean): Measure {
 
 const stallFree: Measure = ({ streams, stallFree }) => (streams > 0 ? stallFree / streams : null);
 
+/** By what bare workerd varied more than a measure may: of that this scenario tells nothing. */
 function noise(all: readonly Measurement[], { name, load }: Scenario): string[] {
-  const cpu = cpuOf(load.stream);
-  const why = doubt(all, name, cpu);
-  if (why !== "too noisy") return [];
-  const apart = (variation(roundsOf(all, name, CONTESTANTS.bare, cpu)) ?? 0) * 100;
-  return [
-    `Too noisy for a verdict: ${CONTESTANTS.bare} itself varied by ${apart.toFixed(0)} %, and ${NOISE * 100} % is the most.`,
+  const measures: readonly (readonly [what: string, measure: Measure])[] = [
+    ["CPU", cpuOf(load.stream)],
+    [load.stream ? "first token" : "answer", ({ latencyUs }) => latencyUs.p50],
+    ["event delay", ({ delayUs }) => delayUs.p50],
   ];
+  const noisy = measures.flatMap(([what, measure]) => {
+    if (doubt(all, name, measure) !== "too noisy") return [];
+    const apart = (variation(roundsOf(all, name, CONTESTANTS.bare, measure)) ?? 0) * 100;
+    return [`${what} by ${apart.toFixed(0)} %`];
+  });
+  if (noisy.length === 0) return [];
+  const limit = `more than ${NOISE * 100} %`;
+  return [`Too noisy for a verdict (${limit}): ${CONTESTANTS.bare} itself varied in ${noisy.join(", ")}.`];
 }
 
 function failureNotes(all: readonly Measurement[], { name }: Scenario, contestant: string): string[] {
