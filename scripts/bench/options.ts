@@ -15,6 +15,7 @@ const QUICK_CONTESTANTS: readonly ContestantKey[] = ["direct", "nginx", "bare", 
 export function usage(others: Readonly<Record<string, { readonly about: string }>>): string {
   const lines = Object.entries(others).map(([name, { about }]) => `npm run bench -- ${name.padEnd(10)} ${about}`);
   return `npm run bench -- [flags]      Causeway beside other gateways, in rounds; about 40 minutes.
+npm run bench -- --ladder   what each stage of Causeway's own path costs (--ladder --help tells more)
 ${lines.join("\n")}
 
   --quick             the scenarios ${QUICK.join(", ")} in short windows and ${QUICK_ROUNDS} rounds; under two minutes
