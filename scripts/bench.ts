@@ -1,5 +1,9 @@
-/** `npm run bench -- NAME`: runs one of the benches. Each measures the gateway's own code and prints a table. */
-import { argv } from "node:process";
+/**
+ * `npm run bench`: Causeway beside other gateways (bench/compare.ts). With `--ladder`, what each stage
+ * of its path costs (bench/ladder/command.ts). With a name, one of the benches that measure a part of the gateway's own code
+ * and print a table.
+ */
+import { compare } from "./bench/compare.ts";
 
 const BENCHES: Readonly<Record<string, { readonly about: string; readonly run: () => Promise<unknown> }>> = {
   auth: { about: "what the door costs per credential", run: () => import("./bench/auth.ts") },
@@ -10,15 +14,9 @@ const BENCHES: Readonly<Record<string, { readonly about: string; readonly run: (
   ledger: { about: "what the consumer writes into Postgres per second", run: () => import("./bench/ledger.ts") },
 };
 
-const args = argv.slice(2);
+const args = process.argv.slice(2);
 const [name = "", ...rest] = args;
-const bench = rest.length === 0 ? BENCHES[name] : undefined;
-if (args.includes("--ladder")) {
-  process.exitCode = await (await import("./bench/ladder/command.ts")).ladder(args);
-} else if (bench === undefined) {
-  for (const [known, { about }] of Object.entries(BENCHES))
-    console.error(`npm run bench -- ${known.padEnd(8)} ${about}`);
-  process.exitCode = 2;
-} else {
-  await bench.run();
-}
+const bench = rest.length === 0 && Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+if (bench !== undefined) await bench.run();
+else if (args.includes("--ladder")) process.exitCode = await (await import("./bench/ladder/command.ts")).ladder(args);
+else process.exitCode = await compare(args, BENCHES);

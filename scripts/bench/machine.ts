@@ -1,8 +1,8 @@
 /** What a bench was run on, as far as its figures depend on it. Linux says the most; elsewhere less is known. */
 import { realpathSync } from "node:fs";
 import { availableParallelism, cpus, release, type as system } from "node:os";
-import workerd from "workerd";
 import { readIfThere } from "#scripts/stack/state-dir.ts";
+import { version } from "./contestants/program.ts";
 
 export type Machine = {
   readonly cores: number;
@@ -23,7 +23,7 @@ export function machineOf(folder: string): Machine {
     kernel: `${system()} ${release()}`,
     disk: mounts === null ? "unknown" : filesystemOf(realpathSync(folder), mounts),
     node: process.versions.node,
-    workerd: workerd.version,
+    workerd: version,
   };
 }
 

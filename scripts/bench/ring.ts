@@ -38,7 +38,10 @@ export async function openRing(
   const on = (core: number) => (spec: PartSpec) => (isPinned ? pinnedTo(core, spec) : spec);
   const endings: (() => Promise<void>)[] = [async () => void (await supervisor.stopAll())];
   const stop = async (): Promise<void> => {
-    for (const end of endings.reverse()) await end();
+    const failures: unknown[] = [];
+    // One that cannot be ended leaves the others no less to end.
+    for (const end of endings.splice(0).reverse()) await end().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const engine = await startEngine(supervisor, on(LOAD_CORE), state.root);
@@ -93,7 +96,12 @@ function startLoad(isPinned: boolean): { load: OpenRing["load"]; end: () => Prom
   const own = { execPath: process.execPath, execArgv: ["--no-warnings"] };
   const pinned = { execPath: "taskset", execArgv: ["-c", String(LOAD_CORE), process.execPath, "--no-warnings"] };
   const child = fork(main, isPinned ? pinned : own);
-  const load = (job: Job): Promise<Seen> =>
+  const gone = new Promise<string>((resolve) => {
+    child
+      .once("exit", () => resolve("has ended"))
+      .on("error", (error) => resolve(`cannot be reached: ${error.message}`));
+  });
+  const asked = (job: Job): Promise<Seen> =>
     new Promise((resolve, reject) => {
       child.once("message", (told: { seen: Seen } | { error: string }) => {
         if ("seen" in told) resolve(told.seen);
@@ -101,8 +109,11 @@ function startLoad(isPinned: boolean): { load: OpenRing["load"]; end: () => Prom
       });
       child.send(job);
     });
+  const load = (job: Job): Promise<Seen> =>
+    Promise.race([asked(job), gone.then((how) => Promise.reject(new Error(`the load ${how}`)))]);
   const end = async (): Promise<void> => {
     if (child.connected) child.disconnect();
+    await gone;
   };
   return { load, end };
 }

@@ -2,11 +2,12 @@
  * A run as one SVG picture: for each scenario the answers per second of every host, stacked, with refusals and failures
  * over them, and below that what was waited. Readable on light and on dark ground. Pure.
  */
+
+import { area, curve, fixed, line, type Point, ticks, words } from "#scripts/picture/svg.ts";
 import type { Report } from "./play.ts";
 import type { Mark, Played } from "./scenario.ts";
 import { type Series, seriesOf } from "./series.ts";
 import { sum } from "./statistics.ts";
-import { area, curve, fixed, line, type Point, ticks, words } from "./svg.ts";
 
 const WIDTH = 960;
 const LEFT = 64;

@@ -42,6 +42,10 @@ export async function startGateway(
     signal,
     startWorker: productionWorker(pinned, catalog, entry?.file),
     variables: entry === null ? {} : { [entry.engineIn]: engine },
+  }).catch((error: unknown) => {
+    // It listens in our own process, which would never end.
+    people.stop();
+    throw error;
   });
   return {
     what: "production bundle, objects, KV and queue local, Postgres",

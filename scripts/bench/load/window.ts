@@ -23,20 +23,23 @@ export class Window {
   readonly #delay = new Sample();
   readonly #jitter = new Sample();
 
-  constructor({ target, answer }: Job) {
+  readonly #nowUs: () => number;
+
+  constructor({ target, answer }: Job, now: () => number = nowUs) {
+    this.#nowUs = now;
     this.#groups = target.groups;
     this.#gapUs = answer.gapMs * 1_000;
     this.#bytesBefore = bytesOf(target.groups);
   }
 
   open(): void {
-    this.#open = { cpuUs: cpuUsOf(this.#groups), sinceUs: nowUs() };
+    this.#open = { cpuUs: cpuUsOf(this.#groups), sinceUs: this.#nowUs() };
   }
 
   close(): Seen {
     if (this.#open === null) throw new Error("the window was never opened");
     const cpuUs = cpuUsOf(this.#groups) - this.#open.cpuUs;
-    const windowMs = (nowUs() - this.#open.sinceUs) / 1_000;
+    const windowMs = (this.#nowUs() - this.#open.sinceUs) / 1_000;
     const seen: Seen = {
       requests: this.#requests,
       failed: this.#failed,
@@ -67,13 +70,13 @@ export class Window {
   }
 
   latency(sinceUs: number): void {
-    if (this.#open !== null) this.#latency.add(nowUs() - sinceUs);
+    if (this.#open !== null) this.#latency.add(this.#nowUs() - sinceUs);
   }
 
   /** Events of one stream that have just arrived. */
   tokens(stream: StreamSeen, sentAtUs: readonly number[]): void {
     if (this.#open === null) return;
-    const atUs = nowUs();
+    const atUs = this.#nowUs();
     for (const sentUs of sentAtUs) {
       const delayUs = atUs - sentUs;
       this.#events++;

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { pictureOf } from "#scripts/chaos/picture.ts";
 import type { Played } from "#scripts/chaos/scenario.ts";
 import { seriesOf } from "#scripts/chaos/series.ts";
-import { ticks } from "#scripts/chaos/svg.ts";
+import { ticks } from "#scripts/picture/svg.ts";
 import { failed, refused, seen, times } from "./seen.ts";
 
 const played: Played = {
