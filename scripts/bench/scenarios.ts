@@ -47,7 +47,7 @@ const JSON_LOAD = {
   warmUpMs: WARM_UP_MS,
   forMs: FOR_MS,
 };
-const STREAMS = { ...JSON_LOAD, stream: true, connections: 20, answer: { tokens: 100, firstMs: 0, gapMs: 5 } };
+const STREAMS = { ...JSON_LOAD, stream: true, connections: 20, answer: { tokens: 450, firstMs: 0, gapMs: 5 } };
 /** 20 tokens a second, for longer than the window. A thousand connections take a while to open. */
 const SLOW = { ...STREAMS, answer: { tokens: 400, firstMs: 0, gapMs: 50 }, warmUpMs: 3_000, forMs: 4_000 };
 /** Short ones, so that a window has many first tokens. */

@@ -112,7 +112,7 @@ export const tricksOf = (elsewhere: string): readonly Trick[] => [
       drip(socket, stream ? ": ping\n\n" : " ");
     },
     whole: LATE,
-    streamed: { status: 200, code: "total_timeout" },
+    streamed: { status: 200, code: "next_token_timeout" },
   },
   {
     name: "gzip-bomb",
