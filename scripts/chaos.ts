@@ -59,7 +59,10 @@ async function run(options: ChaosOptions): Promise<number> {
 }
 
 /** Plays a suite, and prints what was found. */
-async function play(options: ChaosOptions, common: Omit<Run, "progressEveryMs">): Promise<readonly Report[]> {
+async function play(
+  options: ChaosOptions,
+  common: Omit<Run, "progressEveryMs" | "worker">,
+): Promise<readonly Report[]> {
   const { suite, short } = options;
   if (suite === "streams") {
     const scale = short ? STREAMS_SHORT : STREAMS_FULL;

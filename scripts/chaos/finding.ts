@@ -32,6 +32,15 @@ export function percent(share: number | null): string {
   return share === null || !Number.isFinite(share) ? "none" : `${(share * 100).toFixed(1)} %`;
 }
 
+/** @param bytes null where they are not known */
+export function kibibytes(bytes: number | null): string {
+  return bytes === null ? "not known here" : `${(bytes / 1_024).toFixed(1)} KiB`;
+}
+
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1_048_576).toFixed(1)} MiB`;
+}
+
 export function milliseconds(ms: number | null): string {
   return ms === null ? "none" : `${Math.round(ms)} ms`;
 }

@@ -13,7 +13,7 @@ import type { Scale } from "./scale.ts";
 import type { Played, Scenario, ScenarioName } from "./scenario.ts";
 import { shares } from "./shares.ts";
 
-export type Options = Omit<Run, "progressEveryMs"> & {
+export type Options = Omit<Run, "progressEveryMs" | "worker"> & {
   readonly scale: Scale;
   readonly only: readonly ScenarioName[];
 };
@@ -30,7 +30,7 @@ export function fleet({ scale, only, ...run }: Options): Promise<Report<Played>[
   const rounds = scale.rounds.map((names) =>
     names.filter((name) => only.includes(name)).map((name) => withCrowd(scenarios[name])),
   );
-  return playRounds(rounds, { ...run, progressEveryMs: scale.progressEveryMs });
+  return playRounds(rounds, { ...run, worker: "in development", progressEveryMs: scale.progressEveryMs });
 }
 
 /** The scenario with callers of its own, whose answers are its progress. */

@@ -2,6 +2,7 @@
  * What the Worker's runtime occupies: its resident memory, once a second. `wrangler dev` runs two workerd processes: the
  * Worker's, which has an inspector, and a front that keeps some 60 kB of every request also before a Worker that does
  * nothing (measured with 4.156.2: 86 MB, and 391 MB 5,000 requests later). The front is not weighed: nobody deploys it.
+ * Where workerd runs as deployed it is one process, to be started with an inspector as well.
  */
 import { readFileSync } from "node:fs";
 import { membersOf } from "#scripts/stack/process-table.ts";
@@ -22,7 +23,7 @@ export function weigh(group: number): { readonly weighings: readonly Weighing[];
 }
 
 /** Null where the system does not tell: only Linux does. */
-function residentBytes(group: number): number | null {
+export function residentBytes(group: number): number | null {
   let kib = 0;
   for (const pid of membersOf(group)) {
     try {

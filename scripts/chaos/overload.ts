@@ -57,7 +57,7 @@ export function overload(scale: OverloadScale): Scenario {
       await Promise.all(hosts.map(({ id }) => forgetMost(stage.hosts[id] ?? "")));
       const each = (CAPACITY_PER_S * overloadedAt) / (others + FLOODS_BY);
       const storm = [each * FLOODS_BY, ...Array(others).fill(each)];
-      const { weighings, stop } = weigh(stage.workerGroup);
+      const { weighings, stop } = weigh(stage.runtime.group);
       const strained = strain();
       const startedAtMs = Date.now();
       try {

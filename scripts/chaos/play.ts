@@ -5,7 +5,7 @@
 import { seeded } from "#scripts/storm/chance.ts";
 import type { Finding } from "./finding.ts";
 import type { Plan } from "./plan.ts";
-import { type OpenStage, openStage, type Stage } from "./stage.ts";
+import { type OpenStage, openStage, type Stage, type Surroundings } from "./stage.ts";
 
 /** What is known of a scenario afterwards, at the least. */
 export type Told = {
@@ -29,6 +29,7 @@ export type Run = {
   readonly seed: number;
   /** For everything that the stack keeps; there already, and ours alone. */
   readonly stateDir: string;
+  readonly worker: Surroundings["worker"];
   readonly print: (line: string) => void;
   readonly progressEveryMs: number;
   /** Aborted when the run shall be given up. */
@@ -44,10 +45,16 @@ export async function playRounds<T extends Told>(
   rounds: readonly (readonly Part<T>[])[],
   run: Run,
 ): Promise<Report<T>[]> {
-  const { seed, stateDir, print, signal } = run;
+  const { seed, stateDir, worker, print, signal } = run;
   if (rounds.flat().length === 0) return [];
   const over = new AbortController();
-  const surroundings = { stateDir, print, chance: seeded(seed), signal: AbortSignal.any([signal, over.signal]) };
+  const surroundings = {
+    stateDir,
+    worker,
+    print,
+    chance: seeded(seed),
+    signal: AbortSignal.any([signal, over.signal]),
+  };
   const open = await openStage(rounds.flat(), surroundings);
   try {
     return await Promise.race([playAll(open.stage, rounds, run), failure(open), abandonment(signal)]);

@@ -5,6 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { productionWorker } from "#scripts/bench/contestants/production-worker.ts";
 import { ask, type Gateway } from "#scripts/gateway/ask.ts";
 import { type Handle, handle } from "#scripts/stack/handle.ts";
 import { type LabHost, startHosts } from "#scripts/stack/lab.ts";
@@ -15,6 +16,7 @@ import { openStateDir } from "#scripts/stack/state-dir.ts";
 import { Supervisor } from "#scripts/stack/supervisor.ts";
 import { credentialsOf } from "#scripts/storm/credentials.ts";
 import { catalogOf } from "./catalog.ts";
+import type { Runtime } from "./net-weight.ts";
 import type { HostPlan, Plan } from "./plan.ts";
 
 export const CALLERS = 10;
@@ -30,8 +32,8 @@ export type Stage = {
   readonly keys: readonly string[];
   /** The gateway with an administrator's token that is good now. */
   readonly admin: () => Gateway;
-  /** The process group of the Worker's runtime. */
-  readonly workerGroup: number;
+  /** The Worker's runtime, to be weighed. Its isolate can be asked where it runs as it is deployed. */
+  readonly runtime: Runtime;
   readonly chance: () => number;
   /** Aborted when the run is given up. */
   readonly signal: AbortSignal;
@@ -39,14 +41,16 @@ export type Stage = {
 
 export type OpenStage = { readonly stage: Stage; readonly crashed: Promise<PartFailure>; stop(): Promise<void> };
 
-type Surroundings = Pick<Stage, "chance" | "signal"> & {
+export type Surroundings = Pick<Stage, "chance" | "signal"> & {
   readonly stateDir: string;
+  /** Under `wrangler dev`, or the production bundle in workerd alone, as it is deployed: only that can be weighed well. */
+  readonly worker: "in development" | "as deployed";
   readonly print: (line: string) => void;
 };
 
 /** Brings everything up. @throws what `startStack` throws; nothing runs then */
 export async function openStage(plans: readonly Plan[], surroundings: Surroundings): Promise<OpenStage> {
-  const { stateDir, print, chance, signal } = surroundings;
+  const { stateDir, worker, print, chance, signal } = surroundings;
   const labState = openStateDir(join(stateDir, "lab"));
   const supervisor = new Supervisor(labState);
   let running: RunningStack | null = null;
@@ -63,8 +67,14 @@ export async function openStage(plans: readonly Plan[], surroundings: Surroundin
     const urls = await Promise.all(machines.map(({ start }) => start()));
     const hosts: Record<string, string> = Object.assign(strangers(plans), ...urls);
     const catalogFile = join(stateDir, "catalog.json");
-    writeFileSync(catalogFile, JSON.stringify(catalogOf(plans, hosts)));
-    running = await startStack({ port: 0, stateDir, catalogFile, lab: false }, { print, signal, usualPorts: false });
+    const catalog = JSON.stringify(catalogOf(plans, hosts));
+    writeFileSync(catalogFile, catalog);
+    const inspectorPort = worker === "as deployed" ? await freePort() : null;
+    const deployed = { startWorker: productionWorker((spec) => spec, catalog, { inspectorPort }) };
+    running = await startStack(
+      { port: 0, stateDir, catalogFile, lab: false },
+      { print, signal, usualPorts: false, ...(inspectorPort === null ? {} : deployed) },
+    );
     const { stack, parts, crashed } = running;
     const credential = credentialsOf(stateDir);
     const admin = (): Gateway => ({ url: stack.gateway, token: credential("admin") });
@@ -79,7 +89,11 @@ export async function openStage(plans: readonly Plan[], surroundings: Surroundin
       },
       keys: await issueKeys(admin()),
       admin,
-      workerGroup: parts.worker.pid(),
+      runtime: {
+        health: `${stack.gateway}/health`,
+        group: parts.worker.pid(),
+        isolate: inspectorPort === null ? null : `ws://127.0.0.1:${inspectorPort}/gateway`,
+      },
       chance,
       signal,
     };

@@ -105,11 +105,14 @@ export function askHosts<T>(
 /** What is said to a host that is asked the whole question. */
 export function dialectFor(asking: Asking): (seat: Seat) => Dialect {
   const { call, question, model } = asking;
-  const keepsCharacters = mayContinue(question, model) ? MOST_KEPT_CHARACTERS : undefined;
+  const forSeam = mayContinue(question, model) ? MOST_KEPT_CHARACTERS : 0;
   return ({ host, served }) => {
     const dialect = dialectOf(host, model, served, question, call.requestId, call.arrivedAtMs);
-    if (!model.storeContent && keepsCharacters === undefined) return dialect;
-    return keepingText(dialect, keepsCharacters, heldCharacters(question, host));
+    return keepingText(dialect, {
+      isStored: model.storeContent,
+      forSeam,
+      heldCharacters: heldCharacters(question, host),
+    });
   };
 }
 

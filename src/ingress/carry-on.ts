@@ -63,7 +63,14 @@ export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): Ca
         const { question: rest, owed, delivered } = continued(question, seam, from.host, host);
         const dialect = dialectOf(host, model, served, rest, call.requestId, call.arrivedAtMs);
         const stream = () => new ContinuedStream(dialect.stream(), seam, delivered, owed, question.wantsUsage);
-        return keepingText({ ...dialect, stream }, MOST_KEPT_CHARACTERS, heldCharacters(question, host));
+        return keepingText(
+          { ...dialect, stream },
+          {
+            isStored: model.storeContent,
+            forSeam: MOST_KEPT_CHARACTERS,
+            heldCharacters: heldCharacters(question, host),
+          },
+        );
       },
       tried: making.tried,
       kind: "next part",

@@ -34,15 +34,21 @@ export function wordsOf({ choices, text }: JsonObject): string {
   return words.filter((word) => typeof word === "string").join("\n");
 }
 
-/**
- * A dialect whose streams remember the words that pass: the ledger's part of them, or as many as are named.
- *
- * @param heldCharacters what the host holds back (`upstream/continuation.ts`)
- */
-export function keepingText(dialect: Dialect, characters = LONGEST_CONTENT, heldCharacters = 0): Dialect {
+export type Keeping = {
+  /** The ledger stores it. */
+  readonly isStored: boolean;
+  /** Characters from which another host could carry the answer on; 0 where none may. */
+  readonly forSeam: number;
+  /** What the host holds back (`upstream/continuation.ts`). */
+  readonly heldCharacters: number;
+};
+
+/** A dialect whose streams remember the words that pass, as far as somebody will want them. */
+export function keepingText(dialect: Dialect, { isStored, forSeam, heldCharacters }: Keeping): Dialect {
+  const forLedger = isStored ? LONGEST_CONTENT : 0;
   const stream = () => {
     const answer = dialect.stream();
-    answer.keepText(characters, heldCharacters);
+    answer.keepText(Math.max(forSeam, forLedger), heldCharacters, forLedger);
     return answer;
   };
   return { ...dialect, stream };

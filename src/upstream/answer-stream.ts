@@ -28,6 +28,8 @@ export abstract class AnswerStream {
   protected counted: Tally = NOTHING_YET;
   readonly #text = new KeptText();
   #keepsCharacters = 0;
+  /** What remains of a text that is longer than that. */
+  #keepsOfLonger = 0;
   /** Characters that passed were not kept. */
   #isCut = false;
   #heldCharacters = 0;
@@ -98,10 +100,13 @@ export abstract class AnswerStream {
    * Keeps the text of the answer as well, up to so many characters.
    *
    * @param heldCharacters those that the host holds back at the end of what it has made
+   * @param ofLonger characters that remain of a text that turns out to be longer: nothing can be carried on from it then,
+   *   and a caller who reads it slowly would hold it for hours
    */
-  keepText(characters: number, heldCharacters = 0): void {
+  keepText(characters: number, heldCharacters = 0, ofLonger = characters): void {
     this.#keepsCharacters = characters;
     this.#heldCharacters = heldCharacters;
+    this.#keepsOfLonger = ofLonger;
   }
 
   /** The text so far, where it is kept. */
@@ -123,11 +128,15 @@ export abstract class AnswerStream {
 
   /** A dialect hands in each piece of text that passes, once it is counted. */
   protected noteText(piece: string): void {
-    if (piece === "") return;
+    if (piece === "" || this.#isCut) return;
     const room = this.#keepsCharacters - this.#text.length;
-    if (piece.length > room) this.#isCut = true;
-    if (room <= 0) return;
-    this.#text.append(piece.slice(0, room));
+    this.#text.append(piece.slice(0, Math.max(0, room)));
+    if (piece.length > room) {
+      this.#isCut = true;
+      this.#text.shorten(this.#keepsOfLonger);
+      this.#marks = [];
+      return;
+    }
     const solid = piece.trimEnd();
     if (solid !== "") this.#solidLength = this.#text.length - (piece.length - solid.length);
     // A seam is cut at the end of the text, or before the white space there.

@@ -24,6 +24,20 @@ export class KeptText {
     this.#recent = [];
   }
 
+  /** Forgets what is behind so many UTF-16 units. */
+  shorten(length: number): void {
+    const pieces = [...this.#joined, ...this.#recent];
+    this.#joined.length = 0;
+    this.#recent = [];
+    this.#length = 0;
+    for (const piece of pieces) {
+      if (this.#length >= length) return;
+      const kept = piece.slice(0, length - this.#length);
+      this.#joined.push(kept);
+      this.#length += kept.length;
+    }
+  }
+
   toString(): string {
     return [...this.#joined, ...this.#recent].join("");
   }

@@ -78,12 +78,34 @@ describe("the words of a whole answer", () => {
 
 test.each(["vllm", "llamacpp"])("a dialect that keeps text says the same to the host: %s", (engine) => {
   const plain = dialect({ engine }, question("chat", { stream: true }));
-  const keeping = keepingText(plain);
+  const keeping = keepingText(plain, { isStored: true, forSeam: 0, heldCharacters: 0 });
   expect({ ...keeping, stream: null }).toEqual({ ...plain, stream: null });
   const sent = utf8('data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n');
   const [mute, kept] = [plain.stream(), keeping.stream()];
   expect(kept.push(sent)).toEqual(mute.push(sent));
   expect([mute.text, kept.text]).toEqual(["", "hello"]);
+});
+
+test.each([
+  { isStored: false, forSeam: 0, remain: 0 },
+  { isStored: false, forSeam: 65_536, remain: 0 },
+  { isStored: true, forSeam: 0, remain: 16_384 },
+  { isStored: true, forSeam: 65_536, remain: 16_384 },
+])("of an answer too long for a seam remains what the ledger stores: %j", ({ isStored, forSeam, remain }) => {
+  const stream = keepingText(dialect({ engine: "vllm" }, question("chat", { stream: true })), {
+    isStored,
+    forSeam,
+    heldCharacters: 0,
+  }).stream();
+  const piece = "x".repeat(1_000);
+  const sent = utf8(`data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: piece } }] })}\n\n`);
+  const longest = Math.max(forSeam, remain);
+  for (let passed = 0; passed <= longest; passed += piece.length) {
+    const isLonger = passed + piece.length > longest;
+    stream.push(sent);
+    expect(stream.text.length).toBe(isLonger ? remain : passed + piece.length);
+    expect(stream.seam()).toEqual(isLonger ? null : expect.objectContaining({ text: stream.text }));
+  }
 });
 
 describe("through the gateway", () => {

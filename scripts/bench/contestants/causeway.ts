@@ -40,7 +40,7 @@ export async function startGateway(
   const { stack, parts, stop } = await startStack(options, {
     print,
     signal,
-    startWorker: productionWorker(pinned, catalog, entry?.file),
+    startWorker: productionWorker(pinned, catalog, { entry: entry?.file ?? null }),
     variables: entry === null ? {} : { [entry.engineIn]: engine },
   }).catch((error: unknown) => {
     // It listens in our own process, which would never end.

@@ -11,17 +11,23 @@ import { program } from "./program.ts";
 
 const READY_LIMIT_MS = 30_000;
 
+export type Further = {
+  /** Another entry than the gateway's own, bundled in the same way; null for that one. */
+  readonly entry: string | null;
+  /** Where workerd's inspector listens, for those who weigh it; null for none, since it is not deployed. */
+  readonly inspectorPort: number | null;
+};
+
 /**
  * Runs the Worker for `startStack` in the place of `wrangler dev`.
  *
  * @param pinned holds a part to the contestants' core
  * @param catalog what KV holds
- * @param entry another entry than the gateway's own, bundled in the same way; null for that one
  */
 export function productionWorker(
   pinned: (spec: PartSpec) => PartSpec,
   catalog: string,
-  entry: string | null = null,
+  { entry = null, inspectorPort = null }: Partial<Further> = {},
 ): typeof startWorker {
   return async (supervisor, state, { port, variables, databaseUrl, configFile }) => {
     const wrangler = configFile ?? inRepository("wrangler.toml");
@@ -45,7 +51,8 @@ export function productionWorker(
         storage,
       }),
     );
-    const args = ["serve", "--experimental", config];
+    const inspector = inspectorPort === null ? [] : [`--inspector-addr=127.0.0.1:${inspectorPort}`];
+    const args = ["serve", "--experimental", ...inspector, config];
     const part = supervisor.launch(pinned({ name: "worker", command: program, args, cwd: state.root }));
     const url = `http://127.0.0.1:${port}`;
     await supervisor.ready(part, READY_LIMIT_MS, () => answersOn(`${url}/health`));

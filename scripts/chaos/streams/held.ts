@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { arrive, even } from "../arrivals.ts";
 import type { Finding } from "../finding.ts";
 import { strain } from "../machine.ts";
-import { medianOf, weigh } from "../memory.ts";
+import { netWeight } from "../net-weight.ts";
 import type { Part, Told } from "../play.ts";
 import { progressOf } from "../progress-line.ts";
 import { talk } from "../question.ts";
@@ -21,8 +21,10 @@ const modelOf = (at: number): string => `chaos/held-${at}`;
 /** All have begun within this time. */
 const RAMP_MS = 10_000;
 const WARM_UP = { streams: 50, perSecond: 25, tokens: 20 };
-/** Weighings before the first stream. */
+/** Before the first stream, and once all are gone. */
 const REST_MS = 4_000;
+/** All have begun then, and none is over. */
+const WITHIN_PLATEAU_MS = 2_000;
 
 export function held(runs: readonly HeldScale[]): Part<Told> {
   let state = "";
@@ -55,14 +57,14 @@ export function held(runs: readonly HeldScale[]): Part<Told> {
   };
 }
 
-/** One run: so many streams, weighed before they begin and while all of them flow. */
+/** One run: so many streams; the Worker is weighed before they begin, early and late while all of them flow, and after. */
 async function holdAll(
   stage: Stage,
   model: string,
   { streams, eventsPerSecond, forMs }: HeldScale,
   tell: (line: string) => void,
 ): Promise<Finding[]> {
-  const { signal, gateway, keys } = stage;
+  const { signal, gateway, keys, runtime } = stage;
   const ask = (caller: number, tokens: number, begun: () => void): Promise<Held> =>
     hold(gateway, keys[caller] ?? "", "chaos-held", talk({ model, text: "held", tokens, most: tokens }), begun);
   await arrive(
@@ -70,35 +72,35 @@ async function holdAll(
     ({ caller }) => ask(caller, WARM_UP.tokens, () => undefined),
     signal,
   );
-  const scale = weigh(stage.workerGroup);
-  const strainOf = strain();
-  try {
-    await sleep(REST_MS, undefined, { signal });
-    const before = medianOf(scale.weighings);
-    const tokens = Math.ceil((eventsPerSecond * (forMs + RAMP_MS)) / 1_000);
-    const answers: Held[] = [];
-    let begun = 0;
-    const stay = async ({ caller }: { caller: number }): Promise<void> => {
-      const answer = await ask(caller, tokens, () => {
-        begun += 1;
-        tell(`${begun} of ${streams} have begun`);
-      });
-      answers.push(answer);
-      tell(`${answers.length} of ${streams} are over`);
-    };
-    const sinceMs = Date.now();
-    await arrive(even(streams, (streams * 1_000) / RAMP_MS, keys.length), stay, signal);
-    const plateau = scale.weighings.filter(({ atMs }) => atMs > sinceMs + RAMP_MS && atMs < sinceMs + RAMP_MS + forMs);
-    return judgeHeld({
-      streams,
-      answers,
-      expected: expectedText({ number: 0, model, content: `held [[tokens=${tokens}]]`, maxTokens: tokens, stop: [] }),
-      tokens,
-      before,
-      plateau,
-      late: strainOf().lateP99Ms,
+  const tokens = Math.ceil((eventsPerSecond * (forMs + RAMP_MS)) / 1_000);
+  const answers: Held[] = [];
+  let begun = 0;
+  const stay = async ({ caller }: { caller: number }): Promise<void> => {
+    const answer = await ask(caller, tokens, () => {
+      begun += 1;
+      tell(`${begun} of ${streams} have begun`);
     });
-  } finally {
-    scale.stop();
-  }
+    answers.push(answer);
+    tell(`${answers.length} of ${streams} are over`);
+  };
+  const weighIn = async (ms: number) => {
+    await sleep(ms, undefined, { signal });
+    return netWeight(runtime);
+  };
+  const strainOf = strain();
+  const before = await weighIn(REST_MS);
+  const [early, late] = await Promise.all([
+    weighIn(RAMP_MS + WITHIN_PLATEAU_MS),
+    weighIn(RAMP_MS + forMs - WITHIN_PLATEAU_MS),
+    arrive(even(streams, (streams * 1_000) / RAMP_MS, keys.length), stay, signal),
+  ]);
+  const after = await weighIn(REST_MS);
+  return judgeHeld({
+    streams,
+    answers,
+    expected: expectedText({ number: 0, model, content: `held [[tokens=${tokens}]]`, maxTokens: tokens, stop: [] }),
+    tokens,
+    weights: { before, early, late, after },
+    lateMs: strainOf().lateP99Ms,
+  });
 }

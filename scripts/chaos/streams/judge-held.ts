@@ -1,11 +1,11 @@
 /** What must hold of very many streams at the same time. Pure. */
-import { type Finding, fact, must, mustOnTime, percent } from "../finding.ts";
-import { growth, medianOf, type Weighing } from "../memory.ts";
+import { type Finding, fact, megabytes, must, mustOnTime, percent } from "../finding.ts";
+import { each, type Weight } from "../net-weight.ts";
 import type { Held } from "./held-stream.ts";
 
 /** What a stream may cost the Worker. */
 const MOST_BYTES = 250_000;
-/** Heaps breathe; what leaks grows with every event. */
+/** Of what all streams cost. What leaks grows with every event. */
 const MOST_GROWTH = 0.1;
 
 export type HeldFacts = {
@@ -13,37 +13,52 @@ export type HeldFacts = {
   readonly answers: readonly Held[];
   readonly expected: string;
   readonly tokens: number;
-  /** Of the Worker's runtime before the first stream; null where the system does not tell. */
-  readonly before: number | null;
-  /** While all streams flow. */
-  readonly plateau: readonly Weighing[];
-  readonly late: number;
+  /** Of the Worker's runtime before the first stream, soon after the last has begun, shortly before the first ends, after. */
+  readonly weights: Readonly<Record<"before" | "early" | "late" | "after", Weight>>;
+  /** How late this machine ran us, p99. */
+  readonly lateMs: number;
 };
 
-export function judgeHeld({ streams, answers, expected, tokens, before, plateau, late }: HeldFacts): Finding[] {
+export function judgeHeld({ streams, answers, expected, tokens, weights, lateMs }: HeldFacts): Finding[] {
   const broken = answers.filter(({ isWhole }) => !isWhole).length;
   const lost = answers.reduce((sum, { events }) => sum + Math.abs(tokens - events), 0);
   const different = answers.filter(({ text }) => text !== expected).length;
-  const after = medianOf(plateau);
-  const each = before === null || after === null ? null : (after - before) / streams;
-  const grown = growth(plateau);
+  const { before, early, late, after } = weights;
+  const [first, last] = [each(before, early, streams), each(before, late, streams)];
+  const left = each(before, after, 1).residentBytes;
+  const most = larger(first.residentBytes, last.residentBytes);
+  const grown = growth(first.residentBytes, last.residentBytes);
   return [
     fact(`${streams} streams: events`, streams * tokens),
     must("  streams that did not come to their end", "0", broken, broken === 0),
     must("  events lost or doubled", "0", lost, lost === 0),
     must("  texts that differ", "0", different, different === 0),
     mustOnTime(
-      "  memory of each",
+      "  resident memory for each, once garbage is collected",
       `<= ${MOST_BYTES / 1_000} kB`,
-      each === null ? "not known here" : `${(each / 1_000).toFixed(1)} kB`,
-      each !== null && each <= MOST_BYTES,
+      kilobytes(most),
+      most !== null && most <= MOST_BYTES,
     ),
+    fact("  of it heap and buffers", kilobytes(larger(first.heapBytes, last.heapBytes))),
     mustOnTime(
-      "  growth while they flow",
+      "  growth of it while they flow",
       `<= ${percent(MOST_GROWTH)}`,
       percent(grown),
       grown !== null && grown <= MOST_GROWTH,
     ),
-    fact("  how late this machine ran us, p99", `${late.toFixed(0)} ms`),
+    fact("  more than before, once they are gone", left === null ? "not known here" : megabytes(left)),
+    fact("  how late this machine ran us, p99", `${lateMs.toFixed(0)} ms`),
   ];
+}
+
+function larger(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? null : Math.max(one, other);
+}
+
+function growth(from: number | null, to: number | null): number | null {
+  return from === null || to === null ? null : to / from - 1;
+}
+
+function kilobytes(bytes: number | null): string {
+  return bytes === null ? "not known here" : `${(bytes / 1_000).toFixed(1)} kB`;
 }

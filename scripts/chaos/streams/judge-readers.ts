@@ -1,26 +1,14 @@
 /** What must hold of callers who read slowly. Pure. */
-import { type Finding, fact, must, mustOnTime } from "../finding.ts";
+import { type Finding, fact, kibibytes, megabytes, must, mustOnTime } from "../finding.ts";
+import type { Weight } from "../net-weight.ts";
 import { quantile, sum } from "../statistics.ts";
-import type { Taken } from "./firehose.ts";
+import { LONG_BYTES, type Reading } from "./read-all.ts";
 
-/** More than the sockets between the processes hold: whoever reads this slowly must slow its host. */
-export const LONG_BYTES = 200 * 1_024 * 1_024;
-/** What a slow reader may cost the Worker. */
+/** What the gateway may hold for a slow reader. */
 const MOST_BYTES = 64 * 1_024;
 
-export type ReadersFacts = {
-  /** Of each answer, by the gateway from its host. */
-  readonly taken: readonly Taken[];
-  /** By each caller. */
-  readonly read: readonly number[];
-  /** Connections of callers that still stand. */
-  readonly open: number;
-  readonly before: number | null;
-  readonly after: number | null;
-};
-
-export function judgeReaders({ taken, read, open, before, after }: ReadersFacts): Finding[] {
-  const each = before === null || after === null ? null : (after - before) / read.length;
+/** @param bare what each of the same readers has added to bare workerd */
+export function judgeReaders({ taken, read, open, each }: Reading, bare: Weight): Finding[] {
   const long = taken.find(({ ofBytes }) => ofBytes === LONG_BYTES);
   const total = sum(taken.map(({ bytes }) => bytes));
   return [
@@ -33,15 +21,14 @@ export function judgeReaders({ taken, read, open, before, after }: ReadersFacts)
       long === undefined ? "none" : megabytes(long.bytes),
       long !== undefined && long.bytes < LONG_BYTES,
     ),
+    // The gateway's own is what its isolate holds. What the process grows by is mostly the platform's.
     mustOnTime(
-      "memory of each",
+      "held for each, once garbage is collected: heap and buffers",
       `<= ${MOST_BYTES / 1_024} KiB`,
-      each === null ? "not known here" : `${(each / 1_024).toFixed(1)} KiB`,
-      each !== null && each <= MOST_BYTES,
+      kibibytes(each.heapBytes),
+      each.heapBytes !== null && each.heapBytes <= MOST_BYTES,
     ),
+    fact("  resident memory for each", kibibytes(each.residentBytes)),
+    fact("  of bare workerd, for each of as many such readers", kibibytes(bare.residentBytes)),
   ];
-}
-
-export function megabytes(bytes: number): string {
-  return `${(bytes / 1_048_576).toFixed(1)} MiB`;
 }

@@ -147,26 +147,29 @@ test.each([
   expect(missed(judgeLeaving({ ...LEAVINGS, ...more }))).toEqual(misses);
 });
 
-const weighings = (...megabytes: number[]) => megabytes.map((each, at) => ({ atMs: at, bytes: each * 1e6 }));
+const weight = (residentBytes: number | null, heapBytes: number | null = residentBytes) => ({
+  residentBytes,
+  heapBytes,
+});
+const WEIGHTS = { before: weight(100e6), early: weight(100.49e6), late: weight(100.5e6), after: weight(100e6) };
+const HEAVY = "resident memory for each, once garbage is collected";
+const GROWING = "growth of it while they flow";
 const HELD = {
   streams: 2,
   answers: [1, 2].map(() => ({ isWhole: true, events: 3, text: "abc" })),
   expected: "abc",
   tokens: 3,
-  before: 100e6,
-  plateau: weighings(...Array<number>(10).fill(100.4)),
-  late: 1,
+  weights: WEIGHTS,
+  lateMs: 1,
 };
 
 test.each([
   { name: "all is well", more: {}, misses: [] },
-  { name: "heavy", more: { before: 99e6 }, misses: ["memory of each"] },
-  { name: "not weighed", more: { plateau: [] }, misses: ["memory of each", "growth while they flow"] },
-  {
-    name: "growing",
-    more: { plateau: weighings(1, 1, 1, 1, 60, 60, 60, 90, 90, 90) },
-    misses: ["growth while they flow"],
-  },
+  { name: "heavy late", more: { weights: { ...WEIGHTS, late: weight(100.500_002e6) } }, misses: [HEAVY] },
+  { name: "heavy early", more: { weights: { ...WEIGHTS, early: weight(101e6) } }, misses: [HEAVY] },
+  { name: "growing", more: { weights: { ...WEIGHTS, early: weight(100.45e6) } }, misses: [GROWING] },
+  { name: "not weighed", more: { weights: { ...WEIGHTS, late: weight(null) } }, misses: [HEAVY, GROWING] },
+  { name: "V8 was not asked", more: { weights: { ...WEIGHTS, late: weight(100.5e6, null) } }, misses: [] },
   {
     name: "an event too few",
     more: { answers: [...HELD.answers.slice(1), { isWhole: true, events: 2, text: "abc" }] },
@@ -182,11 +185,13 @@ test.each([
 });
 
 const LONG = 200 * 1_024 * 1_024;
-const READERS = { taken: [{ ofBytes: LONG, bytes: 9e6 }], read: [4_096], open: 1, before: 1e6, after: 1e6 + 65_536 };
+const READERS = { taken: [{ ofBytes: LONG, bytes: 9e6 }], read: [4_096], open: 1, each: weight(9e9, 65_536) };
+const MUCH_HELD = "held for each, once garbage is collected: heap and buffers";
 
 test.each([
   { name: "all is well", more: {}, misses: [] },
-  { name: "heavy", more: { after: 1e6 + 65_537 }, misses: ["memory of each"] },
+  { name: "heavy", more: { each: weight(0, 65_537) }, misses: [MUCH_HELD] },
+  { name: "V8 was not asked", more: { each: weight(0, null) }, misses: [MUCH_HELD] },
   { name: "one is gone", more: { open: 0 }, misses: ["readers that are still served"] },
   {
     name: "the host was not slowed",
@@ -194,5 +199,5 @@ test.each([
     misses: ["a very long answer slows its host: taken of it"],
   },
 ])("readers: $name", ({ more, misses }) => {
-  expect(missed(judgeReaders({ ...READERS, ...more }))).toEqual(misses);
+  expect(missed(judgeReaders({ ...READERS, ...more }, weight(0)))).toEqual(misses);
 });
