@@ -10,21 +10,23 @@ const MOST_GROWTH = 0.1;
 
 export type HeldFacts = {
   readonly streams: number;
+  /** Streams through which as much passed before. */
+  readonly fewer: number;
   readonly answers: readonly Held[];
   readonly expected: string;
   readonly tokens: number;
-  /** Of the Worker's runtime before the first stream, soon after the last has begun, shortly before the first ends, after. */
+  /** Of the Worker's runtime: with the fewer streams; with all, soon after the last has begun and before the first ends; with none. */
   readonly weights: Readonly<Record<"before" | "early" | "late" | "after", Weight>>;
   /** How late this machine ran us, p99. */
   readonly lateMs: number;
 };
 
-export function judgeHeld({ streams, answers, expected, tokens, weights, lateMs }: HeldFacts): Finding[] {
+export function judgeHeld({ streams, fewer, answers, expected, tokens, weights, lateMs }: HeldFacts): Finding[] {
   const broken = answers.filter(({ isWhole }) => !isWhole).length;
   const lost = answers.reduce((sum, { events }) => sum + Math.abs(tokens - events), 0);
   const different = answers.filter(({ text }) => text !== expected).length;
   const { before, early, late, after } = weights;
-  const [first, last] = [each(before, early, streams), each(before, late, streams)];
+  const [first, last] = [each(before, early, streams - fewer), each(before, late, streams - fewer)];
   const left = each(before, after, 1).residentBytes;
   const most = larger(first.residentBytes, last.residentBytes);
   const grown = growth(first.residentBytes, last.residentBytes);
@@ -34,7 +36,7 @@ export function judgeHeld({ streams, answers, expected, tokens, weights, lateMs 
     must("  events lost or doubled", "0", lost, lost === 0),
     must("  texts that differ", "0", different, different === 0),
     mustOnTime(
-      "  resident memory for each, once garbage is collected",
+      "  resident memory for each more, garbage being collected",
       `<= ${MOST_BYTES / 1_000} kB`,
       kilobytes(most),
       most !== null && most <= MOST_BYTES,
@@ -46,7 +48,10 @@ export function judgeHeld({ streams, answers, expected, tokens, weights, lateMs 
       percent(grown),
       grown !== null && grown <= MOST_GROWTH,
     ),
-    fact("  more than before, once they are gone", left === null ? "not known here" : megabytes(left)),
+    fact(
+      "  resident memory beyond the first weighing, once they are gone",
+      left === null ? "not known here" : megabytes(left),
+    ),
     fact("  how late this machine ran us, p99", `${lateMs.toFixed(0)} ms`),
   ];
 }

@@ -152,11 +152,12 @@ const weight = (residentBytes: number | null, heapBytes: number | null = residen
   heapBytes,
 });
 const WEIGHTS = { before: weight(100e6), early: weight(100.49e6), late: weight(100.5e6), after: weight(100e6) };
-const HEAVY = "resident memory for each, once garbage is collected";
+const HEAVY = "resident memory for each more, garbage being collected";
 const GROWING = "growth of it while they flow";
 const HELD = {
-  streams: 2,
-  answers: [1, 2].map(() => ({ isWhole: true, events: 3, text: "abc" })),
+  streams: 3,
+  fewer: 1,
+  answers: [1, 2, 3].map(() => ({ isWhole: true, events: 3, text: "abc" })),
   expected: "abc",
   tokens: 3,
   weights: WEIGHTS,
