@@ -48,6 +48,7 @@ export function judgeHeld({ streams, fewer, answers, expected, tokens, weights, 
       percent(grown),
       grown !== null && grown <= MOST_GROWTH,
     ),
+    fact("  growth of heap and buffers", percent(growth(first.heapBytes, last.heapBytes))),
     fact(
       "  resident memory beyond the first weighing, once they are gone",
       left === null ? "not known here" : megabytes(left),
