@@ -64,7 +64,8 @@ export async function readBounded({ body, headers }: Message, maxBytes: number):
     return readCounting(body, maxBytes);
   const declaredBytes = Number(declared);
   if (!(declaredBytes <= maxBytes)) {
-    await body.cancel();
+    // Whoever sends it may have gone meanwhile.
+    await body.cancel().catch(() => undefined);
     return null;
   }
   const reader = byteReaderOf(body);
