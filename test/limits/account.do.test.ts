@@ -467,6 +467,39 @@ describe("sending", () => {
     expect(alarmInMs).toBeLessThanOrEqual(1_000);
   });
 
+  test("an alarm that never rang is set again by the next change, and not before it could have been late", async () => {
+    const account = newAccount();
+    const drop = () => runInDurableObject(account, (_instance, { storage }) => storage.deleteAlarm());
+    await account.settle(eventWith({}));
+    await drop();
+    later(5 * SECOND_MS);
+    await account.settle(eventWith({}));
+    expect((await stored(account)).alarmInMs).toBeNull();
+    later(10 * SECOND_MS);
+    await account.settle(eventWith({}));
+    expect((await stored(account)).alarmInMs).toBeLessThanOrEqual(1_000);
+    expect((await stored(account)).alarmInMs).not.toBeNull();
+  });
+
+  test("a queue that never answers is given up, and what it was sent goes out again", async () => {
+    const account = newAccount();
+    const event = eventWith({});
+    let sends = 0;
+    const batches = await withQueue(account, () => (sends++ === 0 ? new Promise(() => undefined) : Promise.resolve()));
+    await account.settle(event);
+    later(SECOND_MS);
+    const soon = setTimeout;
+    const hurried = vi
+      .spyOn(globalThis, "setTimeout")
+      .mockImplementation((run: () => void, ms?: number) => soon(run, ms === 30 * SECOND_MS ? 50 : ms));
+    await runDurableObjectAlarm(account);
+    hurried.mockRestore();
+    expect(batches).toEqual([]);
+    later(5 * SECOND_MS);
+    await runDurableObjectAlarm(account);
+    expect(batches).toEqual([[event]]);
+  });
+
   test("an alarm that the platform dropped is set again by the next instance", async () => {
     const account = newAccount();
     await account.settle(eventWith());
