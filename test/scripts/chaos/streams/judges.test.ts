@@ -153,7 +153,7 @@ const weight = (residentBytes: number | null, heapBytes: number | null = residen
 });
 const WEIGHTS = { before: weight(100e6), early: weight(100.49e6), late: weight(100.5e6), after: weight(100e6) };
 const HEAVY = "resident memory for each more, garbage being collected";
-const GROWING = "growth of it while they flow";
+const GROWING = "growth of heap and buffers while they flow, for each";
 const HELD = {
   streams: 3,
   fewer: 1,
@@ -168,9 +168,18 @@ test.each([
   { name: "all is well", more: {}, misses: [] },
   { name: "heavy late", more: { weights: { ...WEIGHTS, late: weight(100.500_002e6) } }, misses: [HEAVY] },
   { name: "heavy early", more: { weights: { ...WEIGHTS, early: weight(101e6) } }, misses: [HEAVY] },
-  { name: "growing", more: { weights: { ...WEIGHTS, early: weight(100.45e6) } }, misses: [GROWING] },
+  {
+    name: "growing",
+    more: { weights: { ...WEIGHTS, late: weight(100.5e6, 100.540_002e6) } },
+    misses: [GROWING],
+  },
+  {
+    name: "resident memory that grows, and nothing that is held",
+    more: { weights: { ...WEIGHTS, early: weight(100.2e6, 100.5e6) } },
+    misses: [],
+  },
   { name: "not weighed", more: { weights: { ...WEIGHTS, late: weight(null) } }, misses: [HEAVY, GROWING] },
-  { name: "V8 was not asked", more: { weights: { ...WEIGHTS, late: weight(100.5e6, null) } }, misses: [] },
+  { name: "V8 was not asked", more: { weights: { ...WEIGHTS, late: weight(100.5e6, null) } }, misses: [GROWING] },
   {
     name: "an event too few",
     more: { answers: [...HELD.answers.slice(1), { isWhole: true, events: 2, text: "abc" }] },
