@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { PartFailure } from "./stack/part-failure.ts";
-import { Refusal } from "./stack/refusal.ts";
+import { flagRefusal, Refusal } from "./stack/refusal.ts";
 import { FULL, type Scale, SHORT } from "./storm/scale.ts";
 import { storm } from "./storm/storm.ts";
 import { tableOf } from "./storm/table.ts";
@@ -76,7 +76,6 @@ function flagsOf(args: string[]): { short: boolean; seed: number; help: boolean 
     return { short: values.short === true, seed, help: values.help === true };
   } catch (error) {
     if (error instanceof Refusal) throw error;
-    const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
-    throw new Refusal(2, `${sentence}. All flags: npm run storm -- --help`);
+    throw flagRefusal(error, " All flags: npm run storm -- --help");
   }
 }

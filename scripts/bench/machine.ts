@@ -1,8 +1,8 @@
 /** What a bench was run on, as far as its figures depend on it. Linux says the most; elsewhere less is known. */
 import { realpathSync } from "node:fs";
 import { availableParallelism, cpus, release, type as system } from "node:os";
+import { version } from "#scripts/production/workerd.ts";
 import { readIfThere } from "#scripts/stack/state-dir.ts";
-import { version } from "./contestants/program.ts";
 
 export type Machine = {
   readonly cores: number;

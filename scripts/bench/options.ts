@@ -1,6 +1,6 @@
 /** The command line of `npm run bench`, as far as it is about the comparison: text in, options or a refusal out. Pure. */
 import { parseArgs } from "node:util";
-import { Refusal } from "#scripts/stack/refusal.ts";
+import { flagRefusal, Refusal } from "#scripts/stack/refusal.ts";
 import { CONTESTANT_KEYS, type ContestantKey } from "./contestants/names.ts";
 import { QUICK, SCENARIO_NAMES, type ScenarioName } from "./scenarios.ts";
 
@@ -79,9 +79,7 @@ function read(args: readonly string[]) {
       },
     });
   } catch (error) {
-    // Node's sentence is followed by advice for programmers.
-    const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
-    throw new Refusal(2, `${sentence}.`);
+    throw flagRefusal(error);
   }
 }
 

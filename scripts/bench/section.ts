@@ -32,7 +32,7 @@ export function sectionOf(run: BenchRun, picture: string): string {
 const LIMITS = `### What these figures are not
 
 - They are of one machine's loopback: no network, no TLS, and an engine that thinks of nothing.
-- KV, the queue and the rate limiter are small stand-ins of our own (\`scripts/bench/contestants/platform/\`), since workerd alone has none of them; Cloudflare's cost something else. Objects and their storage are workerd's own, on the disk named above.
+- KV, the queue and the rate limiter are small stand-ins of our own (\`scripts/production/platform/\`), since workerd alone has none of them; Cloudflare's cost something else. Objects and their storage are workerd's own, on the disk named above.
 - Postgres is not counted, and neither is what Cloudflare does around a Worker.
 - Times, unlike CPU, depend on what else a machine does meanwhile, and at saturation on who else waits; p99 is reported and decides nothing.
 - The contestants do not do the same. nginx and bare workerd look at nothing and keep nothing, Portkey checks no caller, LiteLLM checks one key and has no database here; Causeway does everything that it has. Portkey on workerd is the app of its npm package, without the server for Node that is built around it.`;

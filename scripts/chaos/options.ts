@@ -1,6 +1,6 @@
 /** The command line of `npm run chaos`: text in, options or a refusal out. Pure. */
 import { parseArgs } from "node:util";
-import { Refusal } from "#scripts/stack/refusal.ts";
+import { flagRefusal, Refusal } from "#scripts/stack/refusal.ts";
 import { SCENARIOS, type ScenarioName } from "./scenario.ts";
 import { STREAM_SCENARIOS, type StreamScenario } from "./streams/scale.ts";
 
@@ -55,9 +55,7 @@ function read(args: readonly string[]) {
       },
     });
   } catch (error) {
-    // Node's sentence is followed by advice for programmers.
-    const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
-    throw new Refusal(2, `${sentence}.\n\n${USAGE}`);
+    throw flagRefusal(error, `\n\n${USAGE}`);
   }
 }
 

@@ -5,8 +5,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { productionWorker } from "#scripts/bench/contestants/production-worker.ts";
 import { ask, type Gateway } from "#scripts/gateway/ask.ts";
+import { productionWorker } from "#scripts/production/worker.ts";
 import { type Handle, handle } from "#scripts/stack/handle.ts";
 import { type LabHost, startHosts } from "#scripts/stack/lab.ts";
 import type { PartFailure } from "#scripts/stack/part-failure.ts";

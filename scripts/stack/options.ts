@@ -1,6 +1,6 @@
 /** The flags of `npm start`: text in, options or a refusal out. Pure: reads no file, no environment, no clock. */
 import { parseArgs } from "node:util";
-import { Refusal } from "./refusal.ts";
+import { flagRefusal, Refusal } from "./refusal.ts";
 
 export type StackOptions = {
   /** Port of the gateway on 127.0.0.1; 0 means any free one. */
@@ -82,9 +82,7 @@ function parsed(args: readonly string[]) {
       },
     });
   } catch (error) {
-    // Node's sentence is followed by advice for programmers.
-    const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
-    throw new Refusal(2, `${sentence}. All flags: npm start -- --help`);
+    throw flagRefusal(error, " All flags: npm start -- --help");
   }
 }
 

@@ -12,3 +12,10 @@ export class Refusal extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** What a command line is refused with that Node's parser does not take. @param help behind its sentence, as it stands */
+export function flagRefusal(error: unknown, help = ""): Refusal {
+  // Node's sentence is followed by advice for programmers.
+  const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
+  return new Refusal(2, `${sentence}.${help}`);
+}

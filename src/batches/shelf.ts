@@ -2,8 +2,9 @@
  * One account's files and batches together: what an event of a batch does to its lines and its files. Synchronous, so
  * that whatever one call changes is written in one go; the clock is an argument. Calls nobody.
  */
-import { v7 as uuidv7 } from "uuid";
+
 import { openAiError, Problem } from "#src/problem.ts";
+import { uuidv7 } from "#src/uuid.ts";
 import {
   type Batch,
   endingOf,
@@ -75,7 +76,7 @@ export class Shelf {
     }
     for (const { line, model } of this.batches.waiting(id)) {
       if (batch.running[line] !== undefined || paused.includes(model)) continue;
-      const requestId = uuidv7({ msecs: nowMs });
+      const requestId = uuidv7(nowMs);
       this.put(id, started(batch, line, { requestId, model }, nowMs));
       const { endpoint, principal, signedBy, residency } = order;
       const asked = { endpoint, principal, signedBy, residency, body: this.#bodyOf(order, line) };
@@ -147,7 +148,9 @@ export class Shelf {
   #end({ order, batch }: Ordered, how: keyof typeof UNRUN, nowMs: number): void {
     const reason = UNRUN[how];
     if (reason !== null) {
-      const unrun = [...this.batches.waiting(order.id)].map(({ customId }) => unrunLine(customId, uuidv7(), reason));
+      const unrun = [...this.batches.waiting(order.id)].map(({ customId }) =>
+        unrunLine(customId, uuidv7(nowMs), reason),
+      );
       this.files.append(order.errorFileId, new TextEncoder().encode(unrun.join("")));
     }
     this.put(order.id, over(batch, how, nowMs));

@@ -2,9 +2,10 @@
  * Tells the audit trail of every catalog that came into force or was refused, once for each document. What was told is
  * kept in the Fleet object's storage.
  */
-import { v7 as uuidv7 } from "uuid";
+
 import type { CatalogReading } from "#src/catalog/load.ts";
 import type { AuditEvent } from "#src/usage/event.ts";
+import { uuidv7 } from "#src/uuid.ts";
 import type { FleetOutbox } from "./outbox.ts";
 
 export class CatalogLoads {
@@ -43,7 +44,7 @@ function loadEvent({ catalog, refused }: CatalogReading, digest: string, nowMs: 
   return {
     v: 1,
     kind: "audit",
-    id: uuidv7({ msecs: nowMs }),
+    id: uuidv7(nowMs),
     atMs: nowMs,
     actor: "system",
     keyId: null,

@@ -1,5 +1,5 @@
 /** How long a place in line lasts, from how long requests have held their slots. The clock is an argument. */
-import type { Mean } from "./outcome.ts";
+import { type Mean, smoothed } from "./outcome.ts";
 import type { Pair } from "./pair.ts";
 
 /** What one request counts in the average time that a host's slot is held. */
@@ -11,10 +11,9 @@ export class Forecast {
   readonly #heldMs = new Map<string, number>();
 
   /** Slots have come free after they were held for so long on average. */
-  released(host: string, { value, count }: Mean): void {
-    if (count === 0) return;
-    const average = this.#heldMs.get(host) ?? value;
-    this.#heldMs.set(host, value + (average - value) * (1 - SMOOTHING) ** count);
+  released(host: string, held: Mean): void {
+    const averageMs = smoothed(this.#heldMs.get(host) ?? null, held, SMOOTHING);
+    if (averageMs !== null) this.#heldMs.set(host, averageMs);
   }
 
   /** Requests that these hosts can serve, by ms; null while no host's pace is known. */

@@ -2,9 +2,10 @@
  * Tells the ledger how hosts are: every change of state or slots, and once an hour all the same, so that what was not
  * said is not taken for what did not change. What was told last is kept in the Fleet object's storage.
  */
-import { v7 as uuidv7 } from "uuid";
+
 import type { Host } from "#src/catalog/schema.ts";
 import type { HostStateEvent } from "#src/usage/event.ts";
+import { uuidv7 } from "#src/uuid.ts";
 import type { HostHealth } from "./health.ts";
 import type { FleetOutbox } from "./outbox.ts";
 
@@ -81,7 +82,7 @@ export class HostStates {
           ...[host, state, slots, nowMs],
         );
       }
-      this.#outbox.keep({ v: 1, kind: "host_state", id: uuidv7({ msecs: nowMs }), atMs: nowMs, ...facts });
+      this.#outbox.keep({ v: 1, kind: "host_state", id: uuidv7(nowMs), atMs: nowMs, ...facts });
     }
   }
 }

@@ -2,8 +2,9 @@
  * Tells the ledger what hosts had to do: a sample of each host in every minute of the clock in which the pool was
  * awake. Which minute was told last is kept in the Fleet object's storage, so that a restart tells none twice.
  */
-import { v7 as uuidv7 } from "uuid";
+
 import type { HostLoadEvent } from "#src/usage/event.ts";
+import { uuidv7 } from "#src/uuid.ts";
 import type { HostLoad } from "./load.ts";
 import type { FleetOutbox } from "./outbox.ts";
 
@@ -44,5 +45,5 @@ export class LoadSamples {
 }
 
 function eventOf({ host, load, inFlight, waiting: inLine }: LoadSample, atMs: number): HostLoadEvent {
-  return { v: 1, kind: "host_load", id: uuidv7({ msecs: atMs }), atMs, host, ...load, inFlight, inLine };
+  return { v: 1, kind: "host_load", id: uuidv7(atMs), atMs, host, ...load, inFlight, inLine };
 }

@@ -92,6 +92,17 @@ export function gather(
   into[key] = { host, servedAs, ...add(into[key] ?? NO_OUTCOMES, outcome, heldMs) };
 }
 
+/**
+ * A moving average after further samples.
+ *
+ * @param average null while there was none
+ * @param weight what one sample counts
+ */
+export function smoothed(average: number | null, { value, count }: Mean, weight: number): number | null {
+  if (count === 0) return average;
+  return average === null ? value : value + (average - value) * (1 - weight) ** count;
+}
+
 function meanWith({ value, count }: Mean, sample: number | null): Mean {
   if (sample === null || !Number.isFinite(sample)) return { value, count };
   return { value: value + (sample - value) / (count + 1), count: count + 1 };

@@ -3,7 +3,7 @@
  * to be left alone for a while. The clock is an argument.
  */
 import { at, type Breaker, CLOSED, observe, permit, recovered } from "./breaker.ts";
-import type { Mean, Outcomes } from "./outcome.ts";
+import { type Outcomes, smoothed } from "./outcome.ts";
 import { type PairView, pairKey } from "./view.ts";
 
 /** What one call counts in a moving average: the last ten make up nine tenths of it. */
@@ -26,8 +26,8 @@ export class Signals {
     const wasOpen = signal.breaker.state === "open";
     const { ok, failed, neither, busyForMs } = outcomes;
     signal.breaker = observe(signal.breaker, { successes: ok, failures: failed, neither }, nowMs);
-    signal.ttftMs = smoothed(signal.ttftMs, outcomes.ttft);
-    signal.tokensPerS = smoothed(signal.tokensPerS, outcomes.tokensPerS);
+    signal.ttftMs = smoothed(signal.ttftMs, outcomes.ttft, SMOOTHING);
+    signal.tokensPerS = smoothed(signal.tokensPerS, outcomes.tokensPerS, SMOOTHING);
     if (busyForMs > 0) this.#busyUntilMs.set(host, Math.max(this.#busyUntilMs.get(host) ?? 0, nowMs + busyForMs));
     return !wasOpen && signal.breaker.state === "open";
   }
@@ -97,9 +97,4 @@ export class Signals {
     this.#pairs.set(key, fresh);
     return fresh;
   }
-}
-
-function smoothed(average: number | null, { value, count }: Mean): number | null {
-  if (count === 0) return average;
-  return average === null ? value : value + (average - value) * (1 - SMOOTHING) ** count;
 }

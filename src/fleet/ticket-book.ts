@@ -69,7 +69,7 @@ export class TicketBook {
   }
 
   /** Whether slots given in advance that do not do are worth a report: its answer brings as many as are in use by then. */
-  isShort(nowMs: number): boolean {
+  mayReportEarly(nowMs: number): boolean {
     return Math.abs(nowMs - this.#reportedAtMs) >= SHORT_REPORT_AFTER_MS;
   }
 

@@ -150,7 +150,7 @@ async function inLine(counter: Counter, wish: Wish): Promise<Turn> {
       if (choice === undefined) throw new Error(`the Fleet object chose ${answer.host}, which was not asked for`);
       const inLineMs = now() - sinceMs;
       // There was room all along: more slots in advance would have spared the question.
-      if (!answer.waited && polls === 0 && !isBackground && book.isShort(now())) counter.defer(counter.report());
+      if (!answer.waited && polls === 0 && !isBackground && book.mayReportEarly(now())) counter.defer(counter.report());
       return {
         kind: "ticket",
         ticket: grantedTicket(counter, wish.id, choice, answer.waited || polls > 0 ? inLineMs : null),

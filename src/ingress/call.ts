@@ -29,15 +29,6 @@ export type KnownCall = Call & { readonly principal: Principal };
 /** With what its sender's credential rests on, for conductors whose work outlives the request. */
 export type ProvenCall = KnownCall & { readonly proof: Proof };
 
-/**
- * A UUIDv7 (RFC 9562, 5.7): 48 bits of ms since the epoch before 74 random ones. These are the platform's own random UUID's,
- * because it makes one natively (measured: 2 µs, and 30 by a package).
- */
-export function mintRequestId(nowMs: number): string {
-  const time = nowMs.toString(16).padStart(12, "0");
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
-}
-
 /** A header that is copied into the ledger or to a host: printable ASCII of sane length, or nothing. */
 export function plainHeader(request: Request, name: string): string | null {
   const value = request.headers.get(name);

@@ -3,9 +3,10 @@
  * counted, and so that whoever ends an API key finds them. It hibernates while no answer is under way: what it must know
  * of a socket is kept with the socket, and pings are answered without waking it.
  */
+
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "#src/env.ts";
-import { mintRequestId } from "./call.ts";
+import { uuidv7 } from "#src/uuid.ts";
 import { answerOver, type SocketQuestion, stillHolds } from "./chat-answer.ts";
 import {
   type Act,
@@ -62,7 +63,7 @@ export class ChatSocket extends DurableObject<Env> {
     if (socket.readyState !== WebSocket.OPEN) return;
     const nowMs = Date.now();
     const text = typeof message === "string" ? message : null;
-    this.#take(socket, heard(sessionOf(socket), text, mintRequestId(nowMs), nowMs));
+    this.#take(socket, heard(sessionOf(socket), text, uuidv7(nowMs), nowMs));
   }
 
   override webSocketClose(socket: WebSocket): void {

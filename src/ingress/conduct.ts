@@ -2,6 +2,7 @@
  * What happens to every request alike, in this order: an id, the guard, the bindings and the catalog, the door, the
  * policy, the route's own conductor; and at the end the one place where a problem becomes a response.
  */
+
 import { authenticate, type Door, type KeyHeader, refusal } from "#src/auth/authenticate.ts";
 import { ringOf } from "#src/auth/memory.ts";
 import { type Need, permits } from "#src/auth/policy.ts";
@@ -17,7 +18,8 @@ import { speaksMessages } from "#src/messages-problem.ts";
 import { noteProblem, writeLogLine } from "#src/metrics/log-line.ts";
 import { asProblem, Problem, problemResponse } from "#src/problem.ts";
 import { reachProblems } from "#src/upstream/reach.ts";
-import { type Call, type KnownCall, mintRequestId, type ProvenCall, plainHeader } from "./call.ts";
+import { uuidv7 } from "#src/uuid.ts";
+import { type Call, type KnownCall, type ProvenCall, plainHeader } from "./call.ts";
 import { countRefusal, guard, type Rate } from "./guard.ts";
 import { standingHeaders } from "./limits.ts";
 import { type Carrier, identityOf, welcome } from "./page.ts";
@@ -56,7 +58,7 @@ export async function conduct(
   parameter = "",
 ): Promise<Response> {
   const arrivedAtMs = Date.now();
-  const requestId = mintRequestId(arrivedAtMs);
+  const requestId = uuidv7(arrivedAtMs);
   const arrived: Arrived = {
     request,
     env,

@@ -4,11 +4,12 @@
  *
  * Only the request's own caller may, and nobody else learns that there is such a request.
  */
-import { v7 as uuidv7 } from "uuid";
+
 import { z } from "zod";
 import { readRequestOwner } from "#src/postgres/request-owner.ts";
 import { Problem } from "#src/problem.ts";
 import type { FeedbackEvent } from "#src/usage/event.ts";
+import { uuidv7 } from "#src/uuid.ts";
 import { within } from "#src/within.ts";
 import { askDatabase } from "./ask-database.ts";
 import { readJson } from "./body.ts";
@@ -55,7 +56,7 @@ export async function giveFeedback(call: KnownCall): Promise<Response> {
   const requestId = request_id.toLowerCase();
   await refuseOthers(call, requestId);
   const nowMs = call.arrivedAtMs;
-  const id = uuidv7({ msecs: nowMs });
+  const id = uuidv7(nowMs);
   const event: FeedbackEvent = {
     v: 1,
     kind: "feedback",

@@ -2,7 +2,7 @@
  * How a prompt begins, as far as the gateway looks at it: the leading system messages, and what the first user says.
  * Pure; reads no more than a bounded beginning, because prompts may be megabytes.
  */
-import type { JsonObject } from "#src/json.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
 
 const SYSTEM_ROLES: readonly unknown[] = ["system", "developer"];
 /** Of token ids given in place of a text; a token has four characters or so. */
@@ -56,8 +56,4 @@ function piecesOf(content: unknown): string[] {
 
 function messagesOf({ messages }: JsonObject): JsonObject[] {
   return Array.isArray(messages) ? messages.filter(isObject) : [];
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,8 @@
 /** Putting an audit event on its way: through the actor's own outbox where there is an actor, else straight to the queue. */
-import { v7 as uuidv7 } from "uuid";
+
 import type { Problem } from "#src/problem.ts";
 import type { AuditEvent } from "#src/usage/event.ts";
+import { uuidv7 } from "#src/uuid.ts";
 import type { Call, KnownCall } from "./call.ts";
 import { type Flood, NO_FLOOD, sample } from "./flood.ts";
 
@@ -25,7 +26,7 @@ export function recordAct(call: Call | KnownCall, act: Act): void {
   const event: AuditEvent = {
     v: 1,
     kind: "audit",
-    id: uuidv7({ msecs: nowMs }),
+    id: uuidv7(nowMs),
     atMs: nowMs,
     actor: principal?.userId ?? "anonymous",
     keyId: principal?.keyId ?? null,

@@ -3,7 +3,7 @@
  * so one passes only in the very letters that the URL standard writes it in, and only to an origin that the catalog
  * names. What is in the question itself (`data:`) always passes. Pure.
  */
-import type { JsonObject } from "#src/json.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
 
 /** Members that hold a URL or a path and nothing else, in the parts of OpenAI's, vLLM's and llama.cpp's content. */
@@ -68,8 +68,4 @@ function isAllowed(text: string, allowed: readonly string[]): boolean {
   const { href, origin } = new URL(text);
   // Any other spelling (a backslash, a user before the name, a dot segment, an escape) might lead elsewhere there.
   return href === text && allowed.some((one) => one === origin && text.startsWith(`${one}/`));
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -3,6 +3,7 @@
  * Nobody sees the copy's answer and nobody pays for it: no lease, no event, no row in the ledger. It is sent behind the
  * response, only where a slot is free that moment, is never waited for, and what becomes of it touches nobody.
  */
+
 import { readBounded } from "#src/bytes.ts";
 import { type Catalog, locationOf, type Model, type Shadow } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";
@@ -12,7 +13,8 @@ import { type Dialect, dialectOf } from "#src/upstream/dialect.ts";
 import { refusalOf } from "#src/upstream/engine-error.ts";
 import { post } from "#src/upstream/exchange.ts";
 import { type Ask, reach } from "#src/upstream/reach.ts";
-import { type Call, mintRequestId } from "./call.ts";
+import { uuidv7 } from "#src/uuid.ts";
+import type { Call } from "./call.ts";
 import type { Question } from "./question.ts";
 
 /** The platform ends what runs behind a response after 30 s. */
@@ -85,7 +87,7 @@ async function copy(
   for (const [id, sinceMs] of running) if (startedAtMs - sinceMs > FORGOTTEN_AFTER_MS) running.delete(id);
   if (running.size >= MOST_AT_ONCE) return;
   // Its own: by the original's it could be traced to a caller, and hosts would count one request twice.
-  const id = mintRequestId(startedAtMs);
+  const id = uuidv7(startedAtMs);
   running.set(id, startedAtMs);
   const note = (cause: unknown): void =>
     console.error(

@@ -34,6 +34,7 @@ import { Leases, type OpenLease, type Progress } from "./leases.ts";
 import { Outbox } from "./outbox.ts";
 import { isRetired, retireKey } from "./retired-keys.ts";
 import { type TenantCaps, TenantShare } from "./tenant-share.ts";
+import { Wake } from "./wake.ts";
 import { WriteBehind } from "./write-behind.ts";
 
 export type AccountRequest = AdmitRequest & {
@@ -48,12 +49,6 @@ const COUNTED_REMEMBERED = 1_000;
 
 /** A queue that takes longer has not heard: events go out again, and the ledger takes an id once. */
 const SEND_WITHIN_MS = 30_000;
-/**
- * An alarm that has not rung by then never will. Seen once in 25,000 requests on a local runtime: the time it was set for
- * had passed, and nothing came. Everything that this account owed the ledger waited for it.
- */
-const ALARM_LOST_AFTER_MS = 10_000;
-
 /** What the row of an open lease keeps beside its event. */
 type Hold = Omit<OpenLease, "id" | "event" | "heardAtMs">;
 
@@ -67,8 +62,7 @@ export class Account extends DurableObject<Env> {
   readonly #counted = new Set<string>();
   /** Admissions that wait for the tenant, by lease id. */
   readonly #deciding = new Map<string, Promise<unknown>>();
-  /** When the alarm is set for; null when unknown or not set. */
-  #alarmAtMs: number | null = null;
+  readonly #wake: Wake;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -86,10 +80,11 @@ export class Account extends DurableObject<Env> {
       () => this.#write(),
       () => ctx.storage.sync(),
     );
+    this.#wake = new Wake((atMs) => ctx.waitUntil(ctx.storage.setAlarm(atMs)));
     this.#reopen();
     // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.
     void ctx.blockConcurrencyWhile(async () => {
-      this.#alarmAtMs = await ctx.storage.getAlarm();
+      this.#wake.found(await ctx.storage.getAlarm());
       this.#arm();
     });
   }
@@ -175,7 +170,7 @@ export class Account extends DurableObject<Env> {
 
   /** Never throws: the platform drops an alarm after six failures. */
   override async alarm(): Promise<void> {
-    this.#alarmAtMs = null;
+    this.#wake.rang();
     try {
       this.#sweep();
       await within(SEND_WITHIN_MS, this.#send());
@@ -283,11 +278,7 @@ export class Account extends DurableObject<Env> {
     if (lookInMs === null && dueAtMs === null) return;
     const never = Number.POSITIVE_INFINITY;
     const atMs = Math.min(dueAtMs ?? never, lookInMs === null ? never : Date.now() + lookInMs);
-    const isLost = this.#alarmAtMs !== null && Date.now() - this.#alarmAtMs >= ALARM_LOST_AFTER_MS;
-    if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs && !isLost) return;
-    if (isLost) console.error(JSON.stringify({ at: "account.alarm", cause: "an alarm was lost" }));
-    this.#alarmAtMs = isLost ? Math.max(atMs, Date.now()) : atMs;
-    this.ctx.waitUntil(this.ctx.storage.setAlarm(this.#alarmAtMs));
+    this.#wake.at(atMs, Date.now());
   }
 }
 

@@ -25,7 +25,7 @@ export const NEW_ACCOUNT: AccountState = { clock: NEW_CLOCK, windows: {}, retire
 /** @param json of an account, as it was kept */
 export function storedAccount(json: string): AccountState {
   const stored: Partial<AccountState> = JSON.parse(json);
-  return { ...NEW_ACCOUNT, ...stored, windows: storedWindows(stored.windows) };
+  return { ...NEW_ACCOUNT, ...stored, windows: storedWindows(stored.windows ?? {}) };
 }
 
 /** What a caller may spend, as the catalog says it for this request. */

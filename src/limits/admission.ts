@@ -1,5 +1,5 @@
 /**
- * Asking the caller's Account object for a lease. One RPC session: `confirm` follows `admit` on the same stub without
+ * Asking the caller's Account object for a lease. `confirm` follows `admit` on the same stub without
  * waiting for its answer. While the request runs, the lease is renewed. Never decides anything itself; an object that
  * cannot be reached is a refusal, not a pass.
  */

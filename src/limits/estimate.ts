@@ -2,7 +2,7 @@
  * Tokens of a question before any engine has seen it, without a tokenizer. Two estimates for two uses: `likely` is
  * reserved and corrected at the settle; `least` refuses what cannot fit, so it never exceeds the truth. Pure.
  */
-import type { JsonObject } from "#src/json.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
 
 /** English prose has about four bytes to a token in the tokenizers of the models served here. */
 const BYTES_PER_TOKEN = 4;
@@ -73,8 +73,4 @@ function partsOf(body: JsonObject): JsonObject[] {
 
 function contentsOf({ messages }: JsonObject): unknown[] {
   return Array.isArray(messages) ? messages.filter(isObject).map(({ content }) => content) : [];
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -21,8 +21,8 @@ export type Limit = {
 };
 
 /**
- * What is charged in one window, slice by slice: a plain list, because it is copied for every request (measured: an object
- * by slice number took four times as long to decide by).
+ * What is charged in one window, slice by slice: a plain list, because it is copied for every request (by profile, an
+ * object by slice number took four times as long to decide by).
  */
 export type Slices = {
   /** Number of the first slice: its time divided by a slice's length. */
@@ -37,13 +37,23 @@ export type Windows = Readonly<Record<string, Slices>>;
 
 const EMPTY: Slices = { first: 0, units: [], sum: 0 };
 
-/** Windows as they were stored. Those of a shape that is not known begin anew. */
-export function storedWindows(stored: unknown): Windows {
-  const isKnown = (slices: unknown): slices is Slices =>
-    typeof slices === "object" && slices !== null && "units" in slices && Array.isArray(slices.units);
+/** As builds before this one kept them: units by slice number. */
+type OlderSlices = Readonly<Record<string, number>>;
+
+/** Windows as they were stored, also by an older build: a deployment lets nobody spend anything twice. */
+export function storedWindows(stored: Readonly<Record<string, Slices | OlderSlices>>): Windows {
   return Object.fromEntries(
-    Object.entries(stored ?? {}).filter((entry): entry is [string, Slices] => isKnown(entry[1])),
+    Object.entries(stored).map(([name, slices]) => [name, isSlices(slices) ? slices : slicesOf(slices)]),
   );
+}
+
+function isSlices(slices: Slices | OlderSlices): slices is Slices {
+  return Array.isArray(slices.units);
+}
+
+function slicesOf(older: OlderSlices): Slices {
+  // Object keys that are integers come in ascending order (ECMA-262, OrdinaryOwnPropertyKeys): oldest first.
+  return Object.entries(older).reduce<Slices>((slices, [at, units]) => charge(slices, Number(at), units), EMPTY);
 }
 
 export type Standing = {

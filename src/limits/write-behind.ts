@@ -39,7 +39,7 @@ export class WriteBehind {
 
   /**
    * Resolves when everything noted so far is durable. All who wait for one write share its promise: each that waited for
-   * the storage by itself entered JS once more (measured).
+   * the storage by itself would enter JS once more.
    *
    * @throws what the storage throws
    */

@@ -4,6 +4,7 @@
  */
 import { concat } from "#src/bytes.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
+import { isObject } from "#src/json.ts";
 import { type EventFields, EventSplitter, EventTooLarge, fieldsOf } from "#src/sse.ts";
 import { KeptText } from "./kept-text.ts";
 import type { ChunkHead, Mark, Seam } from "./seam.ts";
@@ -195,8 +196,4 @@ export function parseEvent(data: string): Record<string, unknown> {
   // Older vLLM puts the error's members at the top level.
   if (document.error != null || document.object === "error") throw new BrokenStream("the engine reported an error");
   return document;
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -2,8 +2,10 @@
  * A later part of an answer, told as if the first host had gone on: under the first part's id, without a second role,
  * and with the usage of all parts. Pure.
  */
+
+import { isObject } from "#src/json.ts";
 import { eventOf, fieldsOf } from "#src/sse.ts";
-import { AnswerStream, BrokenStream, isObject, parseEvent } from "./answer-stream.ts";
+import { AnswerStream, BrokenStream, parseEvent } from "./answer-stream.ts";
 import type { ChunkHead, Seam } from "./seam.ts";
 import { type Tally, tokensOf } from "./tally.ts";
 

@@ -3,8 +3,9 @@
  * they came, but for the model's name, and what they cost is read on the way. Pure.
  */
 import type { Protocol } from "#src/ingress/wording.ts";
+import { isObject } from "#src/json.ts";
 import { namedEventOf } from "#src/sse.ts";
-import { AnswerStream, BrokenStream, isObject, parseEvent, readEvent } from "./answer-stream.ts";
+import { AnswerStream, BrokenStream, parseEvent, readEvent } from "./answer-stream.ts";
 import { finishReasonOf, messageCounts } from "./messages.ts";
 
 const STOP = namedEventOf("message_stop", '{"type":"message_stop"}');

@@ -4,8 +4,8 @@
  */
 import type { Host, Served } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
-import type { JsonObject } from "#src/json.ts";
-import { isObject } from "./answer-stream.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
+
 import { countOf } from "./native.ts";
 import type { Tally } from "./tally.ts";
 

@@ -4,8 +4,9 @@
  * each chunk that make a cancelled answer's cost exact. Pure.
  */
 import { concat } from "#src/bytes.ts";
+import { isObject } from "#src/json.ts";
 import { eventOf } from "#src/sse.ts";
-import { AnswerStream, BrokenStream, isObject, parseEvent, readEvent } from "./answer-stream.ts";
+import { AnswerStream, BrokenStream, parseEvent, readEvent } from "./answer-stream.ts";
 import { type ChunkHead, headOf } from "./seam.ts";
 import { counts, type Tally } from "./tally.ts";
 
@@ -74,7 +75,7 @@ export class OpenAiStream extends AnswerStream {
     return [withoutMember(data, document, member, isNull)];
   }
 
-  /** Written without helpers that make lists: it is done for every event (measured: 12 µs with them, 4 without). */
+  /** Written without helpers that make lists: it is done for every event. */
   #note(document: Record<string, unknown>, choices: readonly Choice[]): void {
     let { contentPieces, finishReason } = this.counted;
     for (const choice of choices) {

@@ -3,7 +3,8 @@
  * hidden, and what the answer costs and how it ended is read on the way. Usage comes with the last event only, so what
  * a caller who left has cost is counted in pieces. Pure.
  */
-import { AnswerStream, BrokenStream, isObject, parseEvent, readEvent } from "./answer-stream.ts";
+import { isObject } from "#src/json.ts";
+import { AnswerStream, BrokenStream, parseEvent, readEvent } from "./answer-stream.ts";
 import { chatUsage, finishReasonOf } from "./responses.ts";
 import { counts } from "./tally.ts";
 

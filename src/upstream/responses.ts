@@ -4,8 +4,7 @@
  */
 import type { Host } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
-import type { JsonObject } from "#src/json.ts";
-import { isObject } from "./answer-stream.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
 
 export const RESPONSES_PATH = "/v1/responses";
 

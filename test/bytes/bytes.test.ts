@@ -94,6 +94,20 @@ describe("the edges", () => {
     expect(cancelled()).toBe(true);
   });
 
+  test.each([
+    { name: "as long as declared", declared: "5", read: "hello" },
+    { name: "shorter than declared", declared: "9", read: "hello" },
+    { name: "longer than declared", declared: "4", read: null },
+    { name: "declared longer than the bound", declared: "11", read: null },
+    { name: "declared in no number", declared: "five", read: null },
+    { name: "compressed, of which the length says nothing", declared: "1", encoding: "br", read: "hello" },
+  ])("a body $name", async ({ declared, encoding, read }) => {
+    const headers = { "content-length": declared, ...(encoding === undefined ? {} : { "content-encoding": encoding }) };
+    // A body that the platform made, as those of connections are; compressing it is what `encodeBody` leaves out.
+    const bytes = await readBounded(new Response("hello", { headers, encodeBody: "manual" }), 10);
+    expect(bytes === null ? null : new TextDecoder().decode(bytes)).toBe(read);
+  });
+
   test("a body that breaks rejects", async () => {
     const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error("reset")) });
     await expect(readBounded(new Response(broken), 10)).rejects.toThrow("reset");

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { type Catalog, parseCatalog } from "#src/catalog/schema.ts";
-import { type KnownCall, mintRequestId } from "#src/ingress/call.ts";
+import type { KnownCall } from "#src/ingress/call.ts";
 import { draftOf } from "#src/ingress/draft.ts";
 import { questionOf } from "#src/ingress/question.ts";
 import { usageEvent } from "#src/usage/event.ts";
+import { uuidv7 } from "#src/uuid.ts";
 
 const NOW_MS = 1_790_000_000_123;
 const CALLER = {
@@ -36,7 +37,7 @@ function draft(
 ) {
   const call = {
     request: new Request("http://x/v1/chat/completions", { method: "POST", headers }),
-    requestId: mintRequestId(NOW_MS),
+    requestId: uuidv7(NOW_MS),
     arrivedAtMs: NOW_MS,
     address: "203.0.113.7",
     catalog: catalog(price),

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Cost, correct, type Limit, look, take, type Windows } from "#src/limits/windows.ts";
+import { type Cost, correct, type Limit, look, storedWindows, take, type Windows } from "#src/limits/windows.ts";
 import { ExactLog } from "./exact-log.ts";
 
 const MINUTE_MS = 60_000;
@@ -29,6 +29,23 @@ function run(limits: readonly Limit[], timesMs: readonly number[], cost = costin
 function charged(limits: readonly Limit[], timesMs: readonly number[], cost = costing()): Windows {
   return timesMs.reduce<Windows>((windows, nowMs) => take(windows, limits, cost, nowMs).windows, {});
 }
+
+describe("stored windows", () => {
+  test("go on where they were", () => {
+    const windows = charged([RPM, TPM], [START_MS, START_MS + 7_000], costing(30));
+    expect(storedWindows(JSON.parse(JSON.stringify(windows)))).toEqual(windows);
+  });
+
+  test("of an older build allow nobody anything twice", () => {
+    const at = (afterMs: number) => Math.floor((START_MS + afterMs) / SLICE_MS);
+    const older = { rpm: { [at(0)]: 2, [at(7_000)]: 1 }, tpm: {} };
+    const windows = storedWindows(JSON.parse(JSON.stringify(older)));
+    expect(look(windows, [RPM, TPM], START_MS + 8_000)).toMatchObject([{ remaining: 0 }, { remaining: 100 }]);
+    expect(take(windows, [RPM], costing(), START_MS + 8_000).kind).toBe("denied");
+    // Two leave a window and a slice after they came, and the third stays for seven seconds more.
+    expect(look(windows, [RPM], START_MS + MINUTE_MS + SLICE_MS)).toMatchObject([{ remaining: 2 }]);
+  });
+});
 
 describe("one window", () => {
   test.each([

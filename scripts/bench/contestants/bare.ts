@@ -1,10 +1,10 @@
 /** B, the limit of the platform: five lines of Worker in workerd that pass everything on, natively. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { answersOn } from "#scripts/production/answers-on.ts";
+import { compatibilityDate, program, version } from "#scripts/production/workerd.ts";
 import { freePort } from "#scripts/stack/ports.ts";
-import { answersOn } from "./answers-on.ts";
 import type { Contestant } from "./contestant.ts";
-import { compatibilityDate, program, version } from "./program.ts";
 
 const worker = (engine: string): string => `export default {
   fetch(request) {

@@ -1,11 +1,11 @@
 /** Causeway as it is deployed, with everything on: limits of every kind, a ledger in Postgres, prices, metrics. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { productionWorker } from "#scripts/production/worker.ts";
 import { startStack } from "#scripts/stack/stack.ts";
 import { type Catalog, parseCatalog } from "#src/catalog/schema.ts";
 import { AUDIENCE, callers } from "./callers.ts";
 import { type Contestant, MODEL, type Ring, type Running } from "./contestant.ts";
-import { productionWorker } from "./production-worker.ts";
 
 /** All kinds of limits, and none of them in the way. */
 const TIER = {

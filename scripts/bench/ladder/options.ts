@@ -1,6 +1,6 @@
 /** The command line of `npm run bench -- --ladder`: text in, options or a refusal out. Pure. */
 import { parseArgs } from "node:util";
-import { Refusal } from "#scripts/stack/refusal.ts";
+import { flagRefusal, Refusal } from "#scripts/stack/refusal.ts";
 
 export const USAGE = `npm run bench -- --ladder [flags]    What each stage of the request path costs in CPU, beside bare workerd; four minutes.
 
@@ -31,8 +31,6 @@ function read(args: readonly string[]) {
     const options = { ladder: flag, quick: flag, check: flag, record: flag, help: flag };
     return parseArgs({ args: [...args], options }).values;
   } catch (error) {
-    // Node's sentence is followed by advice for programmers.
-    const [sentence] = (error instanceof Error ? error.message : String(error)).split(/\.(?:\s|$)/);
-    throw new Refusal(2, `${sentence}.\n\n${USAGE}`);
+    throw flagRefusal(error, `\n\n${USAGE}`);
   }
 }

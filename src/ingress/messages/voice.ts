@@ -4,11 +4,11 @@
  * prompt's tokens no sooner. Pure.
  */
 import { concat } from "#src/bytes.ts";
-import type { JsonObject } from "#src/json.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
 import { messagesError } from "#src/messages-problem.ts";
 import type { Problem } from "#src/problem.ts";
 import { EventSplitter, fieldsOf, namedEventOf } from "#src/sse.ts";
-import { BrokenStream, isObject, parseEvent } from "#src/upstream/answer-stream.ts";
+import { BrokenStream, parseEvent } from "#src/upstream/answer-stream.ts";
 import { counts, NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
 import type { Voice } from "#src/upstream/voice.ts";
 import {

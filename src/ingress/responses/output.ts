@@ -2,8 +2,8 @@
  * A response's output as it grows out of a chat answer's deltas: what the model thinks, says and calls, item after
  * item. A whole message is one delta, so that an answer is the same whether it came whole or in pieces. Pure.
  */
-import type { JsonObject } from "#src/json.ts";
-import { BrokenStream, isObject } from "#src/upstream/answer-stream.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
+import { BrokenStream } from "#src/upstream/answer-stream.ts";
 import { CallItem, type Item, TextItem, type TextKind, type Told } from "./item.ts";
 import type { Status } from "./response.ts";
 

@@ -4,10 +4,10 @@
  * its clients throw on that, and would take `response.failed` for an answer. Pure.
  */
 import { concat } from "#src/bytes.ts";
-import type { JsonObject } from "#src/json.ts";
+import { isObject, type JsonObject } from "#src/json.ts";
 import { openAiError, type Problem } from "#src/problem.ts";
 import { EventSplitter, fieldsOf, namedEventOf } from "#src/sse.ts";
-import { BrokenStream, isObject, parseEvent } from "#src/upstream/answer-stream.ts";
+import { BrokenStream, parseEvent } from "#src/upstream/answer-stream.ts";
 import type { Voice } from "#src/upstream/voice.ts";
 import { inOwnWords } from "./field-names.ts";
 import type { Told } from "./item.ts";

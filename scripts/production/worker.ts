@@ -1,4 +1,4 @@
-/** Builds the gateway's production bundle, and runs it in workerd as it is deployed (production-config.ts). */
+/** Builds the gateway's production bundle, and runs it in workerd as it is deployed (config.ts). */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, parse, relative } from "node:path";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
@@ -6,8 +6,8 @@ import { inRepository, REPOSITORY } from "#scripts/stack/repository.ts";
 import type { PartSpec } from "#scripts/stack/supervisor.ts";
 import type { startWorker } from "#scripts/stack/worker.ts";
 import { answersOn } from "./answers-on.ts";
-import { productionConfig, workerOptions } from "./production-config.ts";
-import { program } from "./program.ts";
+import { productionConfig, workerOptions } from "./config.ts";
+import { program } from "./workerd.ts";
 
 const READY_LIMIT_MS = 30_000;
 
@@ -47,7 +47,7 @@ export function productionWorker(
         databaseUrl,
         bundle: join("bundle", moduleOf(entry)),
         kvFile: "kv.json",
-        platform: relative(state.root, inRepository("scripts", "bench", "contestants", "platform")),
+        platform: relative(state.root, inRepository("scripts", "production", "platform")),
         storage,
       }),
     );
