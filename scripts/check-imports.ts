@@ -20,6 +20,7 @@ const LEAVES = [
   "problem.ts",
   "sse.ts",
   "strict-json.ts",
+  "uuid.ts",
   "within.ts",
 ];
 /** These read from top to bottom what happens to a request, so they know the stages. */
