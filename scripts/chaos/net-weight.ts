@@ -7,8 +7,6 @@ import { collected } from "./inspector.ts";
 import { residentBytes } from "./memory.ts";
 
 export type Runtime = {
-  /** Something that it answers, cheaply. */
-  readonly health: string;
   readonly group: number;
   /** Address of its isolate at its inspector; null where it has none that answers. */
   readonly isolate: string | null;
@@ -22,11 +20,8 @@ export type Weight = {
 };
 
 /** @throws Error when its inspector does not answer */
-export async function netWeight({ health, group, isolate }: Runtime): Promise<Weight> {
-  const nudge = async (): Promise<void> => {
-    await (await fetch(health)).body?.cancel();
-  };
-  const heapBytes = isolate === null ? null : await collected(isolate, nudge);
+export async function netWeight({ group, isolate }: Runtime): Promise<Weight> {
+  const heapBytes = isolate === null ? null : await collected(isolate);
   return { heapBytes, residentBytes: residentBytes(group) };
 }
 

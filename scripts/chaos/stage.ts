@@ -90,7 +90,6 @@ export async function openStage(plans: readonly Plan[], surroundings: Surroundin
       keys: await issueKeys(admin()),
       admin,
       runtime: {
-        health: `${stack.gateway}/health`,
         group: parts.worker.pid(),
         isolate: inspectorPort === null ? null : `ws://127.0.0.1:${inspectorPort}/gateway`,
       },

@@ -31,16 +31,18 @@ export type Wanted = {
   /** Folder of `platform/`, and that of the objects' storage; absolute. */
   readonly platform: string;
   readonly storage: string;
+  readonly v8Flags: readonly string[];
 };
 
 export function productionConfig(wanted: Wanted): string {
-  const { port, options, databaseUrl, platform, storage, bundle, kvFile } = wanted;
+  const { port, options, databaseUrl, platform, storage, bundle, kvFile, v8Flags } = wanted;
   const { compatibilityDate, compatibilityFlags, durableObjects, queueProducers } = options;
   const classes = Object.values(durableObjects).map(({ className }) => className);
   const queues = Object.values(queueProducers).map(({ queueName }) => queueName);
   const database = new URL(databaseUrl);
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
+  v8Flags = [${v8Flags.map(text).join(", ")}],
   services = [
     (name = "gateway", worker = (
       modules = [(name = "index.js", esModule = embed ${text(bundle)})],

@@ -7,7 +7,7 @@ import type { PartSpec } from "#scripts/stack/supervisor.ts";
 import type { startWorker } from "#scripts/stack/worker.ts";
 import { answersOn } from "./answers-on.ts";
 import { productionConfig, workerOptions } from "./config.ts";
-import { program } from "./workerd.ts";
+import { program, weighable } from "./workerd.ts";
 
 const READY_LIMIT_MS = 30_000;
 
@@ -38,6 +38,7 @@ export function productionWorker(
       throw new Error("three names, three paths");
     mkdirSync(storage, { recursive: true });
     writeFileSync(kvFile, JSON.stringify({ catalog }));
+    const { args: inspector, v8Flags } = weighable(inspectorPort);
     writeFileSync(
       config,
       productionConfig({
@@ -49,9 +50,9 @@ export function productionWorker(
         kvFile: "kv.json",
         platform: relative(state.root, inRepository("scripts", "production", "platform")),
         storage,
+        v8Flags,
       }),
     );
-    const inspector = inspectorPort === null ? [] : [`--inspector-addr=127.0.0.1:${inspectorPort}`];
     const args = ["serve", "--experimental", ...inspector, config];
     const part = supervisor.launch(pinned({ name: "worker", command: program, args, cwd: state.root }));
     const url = `http://127.0.0.1:${port}`;

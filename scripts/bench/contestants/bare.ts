@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { answersOn } from "#scripts/production/answers-on.ts";
-import { compatibilityDate, program, version } from "#scripts/production/workerd.ts";
+import { compatibilityDate, program, version, weighable } from "#scripts/production/workerd.ts";
 import { freePort } from "#scripts/stack/ports.ts";
-import type { Contestant } from "./contestant.ts";
+import type { Contestant, Ring, Running } from "./contestant.ts";
 
 const worker = (engine: string): string => `export default {
   fetch(request) {
@@ -13,8 +13,9 @@ const worker = (engine: string): string => `export default {
 };
 `;
 
-const config = (port: number): string => `using Workerd = import "/workerd/workerd.capnp";
+const config = (port: number, v8Flags: readonly string[]): string => `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
+  v8Flags = ${JSON.stringify(v8Flags)},
   services = [
     (name = "main", worker = (
       modules = [(name = "worker.js", esModule = embed "worker.js")],
@@ -26,18 +27,20 @@ const config :Workerd.Config = (
 );
 `;
 
-export const bare: Contestant = {
-  name: "bare workerd",
-  start: async ({ supervisor, engine, folder, pinned }) => {
-    const port = await freePort();
-    writeFileSync(join(folder, "worker.js"), worker(engine));
-    writeFileSync(join(folder, "bare.capnp"), config(port));
-    const args = ["serve", join(folder, "bare.capnp")];
-    const part = supervisor.launch(pinned({ name: "bare", command: program, args, cwd: folder }));
-    await supervisor.ready(part, READY_LIMIT_MS, () => answersOn(`http://127.0.0.1:${port}/health`));
-    const url = `http://127.0.0.1:${port}/v1/chat/completions`;
-    return { what: `workerd ${version}, five lines`, url, headers: {}, groups: [part.pid] };
-  },
-};
+export const bare: Contestant = { name: "bare workerd", start: (ring) => startBareWorkerd(ring, null) };
+
+/** @param inspectorPort where it can be weighed; null where it need not */
+export async function startBareWorkerd(ring: Ring, inspectorPort: number | null): Promise<Running> {
+  const { supervisor, engine, folder, pinned } = ring;
+  const { args: inspector, v8Flags } = weighable(inspectorPort);
+  const port = await freePort();
+  writeFileSync(join(folder, "worker.js"), worker(engine));
+  writeFileSync(join(folder, "bare.capnp"), config(port, v8Flags));
+  const args = ["serve", ...inspector, join(folder, "bare.capnp")];
+  const part = supervisor.launch(pinned({ name: "bare", command: program, args, cwd: folder }));
+  await supervisor.ready(part, READY_LIMIT_MS, () => answersOn(`http://127.0.0.1:${port}/health`));
+  const url = `http://127.0.0.1:${port}/v1/chat/completions`;
+  return { what: `workerd ${version}, five lines`, url, headers: {}, groups: [part.pid] };
+}
 
 const READY_LIMIT_MS = 20_000;
