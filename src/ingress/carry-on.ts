@@ -5,15 +5,17 @@
 
 import type { AnswerStream } from "#src/upstream/answer-stream.ts";
 import {
+  type Cut,
   continued,
   ending,
   heldCharacters,
   isAtBound,
+  isGreedy,
   MOST_KEPT_CHARACTERS,
   mayContinue,
 } from "#src/upstream/continuation.ts";
 import { ContinuedStream } from "#src/upstream/continued-stream.ts";
-import { dialectOf } from "#src/upstream/dialect.ts";
+import { type Dialect, dialectOf } from "#src/upstream/dialect.ts";
 import { openStream } from "#src/upstream/exchange.ts";
 import { tokensOf } from "#src/upstream/tally.ts";
 import type { CarryOn, Source } from "#src/upstream/telling.ts";
@@ -57,21 +59,25 @@ export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): Ca
       return { source, comment: commentOf("its bound was reached") };
     }
     if (making.seats.length >= MOST_PARTS) return null;
+    const goingOn = ({ host, served }: Seat, cut: Cut): Dialect => {
+      const { question: rest, owed, delivered } = continued(question, seam, from.host, host, cut);
+      const dialect = dialectOf(host, model, served, rest, call.requestId, call.arrivedAtMs);
+      const stream = () => new ContinuedStream(dialect.stream(), seam, delivered, owed, question.wantsUsage);
+      return keepingText(
+        { ...dialect, stream },
+        {
+          isStored: model.storeContent,
+          forSeam: MOST_KEPT_CHARACTERS,
+          heldCharacters: heldCharacters(question, host),
+        },
+      );
+    };
     const further = askHosts<Source>(asking, {
       exchange: openStream,
-      dialect: ({ host, served }) => {
-        const { question: rest, owed, delivered } = continued(question, seam, from.host, host);
-        const dialect = dialectOf(host, model, served, rest, call.requestId, call.arrivedAtMs);
-        const stream = () => new ContinuedStream(dialect.stream(), seam, delivered, owed, question.wantsUsage);
-        return keepingText(
-          { ...dialect, stream },
-          {
-            isStored: model.storeContent,
-            forSeam: MOST_KEPT_CHARACTERS,
-            heldCharacters: heldCharacters(question, host),
-          },
-        );
-      },
+      dialect: (seat) =>
+        isGreedy(question)
+          ? { ...goingOn(seat, "at a token"), otherwise: () => goingOn(seat, "anywhere") }
+          : goingOn(seat, "anywhere"),
       tried: making.tried,
       kind: "next part",
       left,

@@ -7,16 +7,14 @@ import type { Protocol } from "#src/ingress/wording.ts";
 import { isObject } from "#src/json.ts";
 import { type EventFields, EventSplitter, EventTooLarge, fieldsOf } from "#src/sse.ts";
 import { KeptText } from "./kept-text.ts";
-import type { ChunkHead, Mark, Seam } from "./seam.ts";
+import type { ChunkHead, Seam } from "./seam.ts";
 import { NOTHING_YET, type Tally, tokensOf } from "./tally.ts";
+import { type Mark, TokenMarks } from "./token-marks.ts";
 
 /** The engine's stream cannot be passed on. */
 export class BrokenStream extends Error {
-  override readonly name = "BrokenStream";
+  override readonly name: string = "BrokenStream";
 }
-
-/** Marks of one seam: stop strings and white space of that many tokens are rare. */
-const MOST_MARKS = 1_024;
 
 /** Turns an engine's stream into the caller's. */
 export abstract class AnswerStream {
@@ -33,10 +31,7 @@ export abstract class AnswerStream {
   #keepsOfLonger = 0;
   /** Characters that passed were not kept. */
   #isCut = false;
-  #heldCharacters = 0;
-  /** Up to the last character that is no white space. */
-  #solidLength = 0;
-  #marks: Mark[] = [{ reach: 0, tokens: 0 }];
+  #marks = new TokenMarks();
 
   /**
    * Takes what arrived. What cannot be passed on shows in `broken`, so that the whole events before it still pass.
@@ -106,7 +101,7 @@ export abstract class AnswerStream {
    */
   keepText(characters: number, heldCharacters = 0, ofLonger = characters): void {
     this.#keepsCharacters = characters;
-    this.#heldCharacters = heldCharacters;
+    this.#marks.holdsBack(heldCharacters);
     this.#keepsOfLonger = ofLonger;
   }
 
@@ -123,8 +118,7 @@ export abstract class AnswerStream {
   protected goOnFrom(text: string, from: Mark): void {
     this.#keepsCharacters = Number.POSITIVE_INFINITY;
     this.#text.append(text);
-    this.#solidLength = text.trimEnd().length;
-    this.#marks = [from];
+    this.#marks = new TokenMarks(text.length, from);
   }
 
   /** A dialect hands in each piece of text that passes, once it is counted. */
@@ -135,17 +129,9 @@ export abstract class AnswerStream {
     if (piece.length > room) {
       this.#isCut = true;
       this.#text.shorten(this.#keepsOfLonger);
-      this.#marks = [];
       return;
     }
-    const solid = piece.trimEnd();
-    if (solid !== "") this.#solidLength = this.#text.length - (piece.length - solid.length);
-    // A seam is cut at the end of the text, or before the white space there.
-    const beyond = this.#marks.findIndex(({ reach }) => reach > this.#solidLength);
-    this.#marks.splice(0, (beyond === -1 ? this.#marks.length : beyond) - 1);
-    // White space may be without end: of so many marks every second one tells enough.
-    if (this.#marks.length > MOST_MARKS) this.#marks = this.#marks.filter((_, at) => at % 2 === 0);
-    this.#marks.push({ reach: this.#text.length + this.#heldCharacters, tokens: tokensOf(this.tally) });
+    this.#marks.pass(piece, tokensOf(this.tally));
   }
 
   /** A dialect says once that the answer is more than one plain text, which only its own host can carry on. */
@@ -158,7 +144,7 @@ export abstract class AnswerStream {
   seam(): Seam | null {
     const { head } = this;
     if (head === null || !this.isPlainText || this.#isCut || this.#text.length === 0) return null;
-    return { head, text: this.text, marks: this.#marks, tally: this.tally };
+    return { head, text: this.text, marks: this.#marks.marks(), tally: this.tally };
   }
 
   /** True once the caller has got something that it waited for. */

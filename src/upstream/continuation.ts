@@ -17,6 +17,7 @@ import { ContinuedStream } from "./continued-stream.ts";
 import { OpenAiStream } from "./openai-stream.ts";
 import { type Seam, tokensWithin } from "./seam.ts";
 import type { Source } from "./telling.ts";
+import { isHalf, isSolid } from "./token-marks.ts";
 
 /**
  * Text that is kept for a seam: some 16,000 tokens. Longer answers are not carried on, because a few hundred of them at
@@ -63,6 +64,8 @@ export function mayContinue({ route, body, stream }: Question, { continuation }:
   return last?.role !== "assistant" || (body.continue_final_message === true && typeof last.content === "string");
 }
 
+export type Cut = "at a token" | "anywhere";
+
 /** What the next host is asked. */
 export type Continued = {
   readonly question: Question;
@@ -93,21 +96,31 @@ export function ending({ route, wantsUsage }: Question, seam: Seam): Source {
 /** The bound of raw completions that name none: OpenAI's, and vLLM's (`SamplingParams`, all versions). */
 const COMPLETION_TOKENS = 16;
 
+/** Whether a question has one answer only: that of the likeliest token each time. */
+export function isGreedy({ body }: Question): boolean {
+  return body.temperature === 0 || body.top_k === 1;
+}
+
 /**
  * The question that goes on from a seam.
  *
  * @param from the host that made the last part
  * @param to the host that is asked to go on
+ * @param cut `at a token` goes back to where a token ends: the next host stands exactly where the first one stood, and
+ *   says a little again. One that would say something else then has to be cut `anywhere`, at the end of the text, and
+ *   completes a token in its own way
  * @throws Problem `unsupported_value` where that host would end the answer sooner than the first
  */
-export function continued(question: Question, seam: Seam, from: Host, to: Host): Continued {
+export function continued(question: Question, seam: Seam, from: Host, to: Host, cut: Cut): Continued {
   const { body } = question;
   if (boundOf(question, from) === null && boundOf(question, to) !== null) {
     throw new Problem("unsupported_value", { param: "max_tokens", message: "The host bounds what had no bound." });
   }
   const whole = isHalf(seam.text) ? seam.text.slice(0, -1) : seam.text;
   // vLLM's chat templates may trim the message that is to be continued: white space at its end is left to be said again.
-  const said = question.route === "chat" && to.engine === "vllm" ? whole.trimEnd() : whole;
+  const isTrimmed = question.route === "chat" && to.engine === "vllm";
+  const atToken = cut === "at a token" ? upToToken(whole, seam, isTrimmed) : null;
+  const said = atToken ?? (isTrimmed ? whole.trimEnd() : whole);
   const owed = seam.text.slice(said.length);
   const delivered = tokensWithin(seam, said.length);
   const bound = boundOf(question, from);
@@ -137,6 +150,12 @@ function boundOf({ route, body }: Question, host: Host): number | null {
   return route === "completions" && host.engine !== "llamacpp" ? COMPLETION_TOKENS : null;
 }
 
+/** The text up to its last token that is known to be whole; null where none is. */
+function upToToken(whole: string, { marks }: Seam, isTrimmed: boolean): string | null {
+  const mark = marks.findLast(({ reach }) => reach <= whole.length && !(isTrimmed && !isSolid(whole.slice(0, reach))));
+  return mark === undefined ? null : whole.slice(0, mark.reach);
+}
+
 function messagesWith(body: JsonObject, said: string): JsonObject {
   // Nothing that could be written on: the answer is made anew.
   if (said === "") return {};
@@ -149,10 +168,4 @@ function messagesWith(body: JsonObject, said: string): JsonObject {
 
 function lastMessage({ messages }: JsonObject): JsonObject | undefined {
   return Array.isArray(messages) ? messages.at(-1) : undefined;
-}
-
-/** Ends in the first half of a surrogate pair: a character that came in two events. */
-function isHalf(text: string): boolean {
-  const last = text.charCodeAt(text.length - 1);
-  return last >= 0xd800 && last <= 0xdbff;
 }

@@ -9,6 +9,11 @@ import { AnswerStream, BrokenStream, parseEvent } from "./answer-stream.ts";
 import type { ChunkHead, Seam } from "./seam.ts";
 import { type Tally, tokensOf } from "./tally.ts";
 
+/** A host has gone on otherwise than what it was to repeat: it cannot be asked from there. */
+export class SaidOtherwise extends BrokenStream {
+  override readonly name = "SaidOtherwise";
+}
+
 /** Members that count; the parts' own would contradict each other. */
 const COUNTS = ["usage", "timings"];
 
@@ -103,23 +108,22 @@ export class ContinuedStream extends AnswerStream {
     if (!isObject(choice)) throw new BrokenStream("a choice is not a JSON object");
     const { delta, text } = choice;
     const isOver = choice.finish_reason != null;
-    if (typeof text === "string") {
-      const more = this.#beyondOwed(text);
-      return more === "" && !isOver ? [] : [{ ...choice, text: more }];
-    }
     const { role: _told, content, ...others } = isObject(delta) ? delta : {};
-    const more = typeof content === "string" ? this.#beyondOwed(content) : "";
+    const piece = text ?? content;
+    const more = typeof piece === "string" ? this.#beyondOwed(piece) : "";
+    if (isOver && this.#owed.trim() !== "") throw new SaidOtherwise("it is over before what was said already");
+    if (typeof text === "string") return more === "" && !isOver ? [] : [{ ...choice, text: more }];
     const said = { ...(more === "" ? {} : { content: more }), ...others };
     return Object.keys(said).length === 0 && !isOver ? [] : [{ ...choice, delta: said }];
   }
 
-  /** White space at the seam is said again and dropped; the half of a character that was not passed is passed now. */
+  /** What is said again is dropped; the half of a character that was not passed is passed now. */
   #beyondOwed(text: string): string {
     let at = 0;
     while (at < text.length && at < this.#owed.length && text[at] === this.#owed[at]) at += 1;
-    const isOwedHalf = /[\ud800-\udbff]$/.test(this.#owed);
-    if (isOwedHalf && at < Math.min(text.length, this.#owed.length)) throw new BrokenStream("a character was cut");
-    // What differs from it ends the repetition: the text goes on from there.
+    const isOther = at < Math.min(text.length, this.#owed.length);
+    if (isOther && this.#owed.slice(at).trim() !== "") throw new SaidOtherwise("not what was said already");
+    // White space may differ, which ends the repetition: the text goes on from there.
     this.#owed = at === text.length ? this.#owed.slice(at) : "";
     const more = text.slice(at);
     this.#hasGoneOn ||= more !== "";

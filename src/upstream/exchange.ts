@@ -7,6 +7,7 @@ import type { Protocol } from "#src/ingress/wording.ts";
 import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
 import type { Reply } from "./attempt.ts";
+import { SaidOtherwise } from "./continued-stream.ts";
 import type { Dialect } from "./dialect.ts";
 import { refusalOf } from "./engine-error.ts";
 import { formBody } from "./form-body.ts";
@@ -54,7 +55,9 @@ export async function openStream(
     return { kind: "answer", answer: { reader, stream, head: await readHead(reader, stream) } };
   } catch (cause) {
     await reader.cancel().catch(() => undefined);
-    throw cause;
+    const { otherwise } = dialect;
+    if (!(cause instanceof SaidOtherwise) || otherwise === undefined) throw cause;
+    return openStream(ask, otherwise(), trace, signal, reached);
   }
 }
 

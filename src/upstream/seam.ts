@@ -3,6 +3,7 @@
  * host is given. Pure.
  */
 import type { Tally } from "./tally.ts";
+import type { Mark } from "./token-marks.ts";
 
 /** Members that every chunk of one answer repeats. */
 export type ChunkHead = {
@@ -16,18 +17,9 @@ export type Seam = {
   readonly head: ChunkHead;
   /** All of the answer that has passed to the caller. */
   readonly text: string;
-  /** How far how many tokens reach: so far back as a seam may be cut, oldest first. */
+  /** Where tokens end: so far back as a seam may be cut, oldest first. */
   readonly marks: readonly Mark[];
   readonly tally: Tally;
-};
-
-export type Mark = {
-  /**
-   * Characters of the text that these tokens make. An event's were made when what its host holds back, because it may
-   * begin a stop string, was made as well: they reach that much further than what has passed.
-   */
-  readonly reach: number;
-  readonly tokens: number;
 };
 
 /**

@@ -1,5 +1,6 @@
 /** A host dies in the middle of its answer while others serve the model: the caller gets the whole of it all the same. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { tokenize } from "#scripts/lab/tokens.ts";
 import { AffinityLoads } from "#src/fleet/affinity.ts";
 import type { JsonObject } from "#src/json.ts";
 import { type Death, engine, type Kind, type Seen } from "#test/support/engine.ts";
@@ -21,6 +22,8 @@ const DYING = PAIRS.flatMap((row) => DEATHS.map((how) => ({ ...row, id: `${row.i
 const EXTRA = [
   "bound",
   "stops",
+  "held",
+  "other",
   "raw",
   "spaces",
   "usage",
@@ -153,6 +156,49 @@ describe("what is left of it", () => {
       host(`${model}-a`).answer = engine("vllm");
       await streamOf(model, { ...more, ...stop }, path);
     }
+  });
+
+  // Where what its host holds back is longer than what has passed nothing tells where its tokens end.
+  test("its bound, while its host holds back more than has passed", { timeout: 60_000 }, async () => {
+    for (let question = 0; question < 60; question++) {
+      const held = 5 + (question % 25);
+      const more = {
+        messages: [{ role: "user", content: `Question ${question}` }],
+        stop: "#".repeat(held + 1),
+        max_tokens: 16,
+        stream_options: { include_usage: true },
+      };
+      const whole = await uninterrupted("held", "vllm", more);
+      const ends = tokenize(whole.text).map((_, at, tokens) => tokens.slice(0, at + 1).join("").length);
+      const afterTokens = 1 + ends.findIndex((end) => end > held);
+      host("held-a").answer = engine("vllm", { how: "cut", afterTokens });
+      host("held-b").answer = engine("vllm");
+      const { text, finish, usage } = await streamOf("held", more);
+      expect({ text, finish, usage }, `${held} held back after ${afterTokens}`).toEqual({
+        text: whole.text,
+        finish: whole.finish,
+        usage: expect.objectContaining({ completion_tokens: 16 }),
+      });
+      host("held-a").answer = engine("vllm");
+      await streamOf("held", more);
+    }
+  });
+
+  test("a host of other weights completes a token in its own way, and is asked once more to do so", async () => {
+    const more = { stop: "#".repeat(9) };
+    const whole = await uninterrupted("other", "vllm", more);
+    host("other-a").answer = engine("vllm", { how: "cut", afterTokens: 5 });
+    const same = engine("vllm");
+    const said: string[] = [];
+    host("other-b").answer = (body, signal) => {
+      const { messages } = body as { messages: { content: string }[] };
+      said.push(messages.length > 1 ? (messages.at(-1)?.content ?? "") : "");
+      const isAtToken = said.length === 1;
+      return same(isAtToken ? { ...body, messages: [{ role: "user", content: "Something else." }] } : body, signal);
+    };
+    expect(await streamOf("other", more)).toMatchObject({ isDone: true, errors: [], text: whole.text });
+    const [atToken = "", anywhere = ""] = said;
+    expect([said.length, anywhere.startsWith(atToken), anywhere.length > atToken.length]).toEqual([2, true, true]);
   });
 
   test("usage is that of both parts, for the caller and in the ledger, with both hosts", async () => {

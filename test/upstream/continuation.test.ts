@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Host } from "#src/catalog/schema.ts";
 import type { JsonObject } from "#src/json.ts";
-import { continued, heldCharacters, mayContinue } from "#src/upstream/continuation.ts";
+import { type Cut, continued, heldCharacters, isGreedy, mayContinue } from "#src/upstream/continuation.ts";
 import type { Seam } from "#src/upstream/seam.ts";
 import { NOTHING_YET } from "#src/upstream/tally.ts";
 import { problemOf, question, servedBy } from "./asked.ts";
@@ -94,8 +94,14 @@ test.each([
 });
 
 describe("what the next host is asked", () => {
-  const ask = (more: object, seam: Seam, from = VLLM, to = VLLM, route: "chat" | "completions" = "chat") =>
-    continued(question(route, { stream: true, ...more }), seam, from, to);
+  const ask = (
+    more: object,
+    seam: Seam,
+    from = VLLM,
+    to = VLLM,
+    route: "chat" | "completions" = "chat",
+    cut: Cut = "anywhere",
+  ) => continued(question(route, { stream: true, ...more }), seam, from, to, cut);
 
   test("chat: the text so far as the assistant's message, which is not closed", () => {
     const { question: rest, owed } = ask({ seed: 3, stop: ["x"], temperature: 0 }, seamAt("one two", 2));
@@ -160,6 +166,87 @@ describe("what the next host is asked", () => {
     expect([body.max_tokens, body.max_completion_tokens]).toEqual([left, undefined]);
   });
 
+  describe("cut at a token: what lies behind it is said again, and counts again", () => {
+    const at = (text: string, ...marks: [reach: number, tokens: number][]): Seam => ({
+      ...seamAt(text, 9),
+      marks: marks.map(([reach, tokens]) => ({ reach, tokens })),
+    });
+    test.each<{ name: string; seam: Seam; to?: Host; route?: "completions"; said: string; owed: string; left: number }>(
+      [
+        { name: "the text ends there", seam: at("one two", [7, 2]), said: "one two", owed: "", left: 8 },
+        {
+          name: "in the middle of the next one",
+          seam: at("one two thr", [7, 2], [14, 4]),
+          said: "one two",
+          owed: " thr",
+          left: 8,
+        },
+        {
+          name: "nobody knows where the first one ends",
+          seam: at("one", [0, 0], [9, 3]),
+          said: "",
+          owed: "one",
+          left: 10,
+        },
+        {
+          name: "a template trims",
+          seam: at("one.\n\ntw", [3, 1], [6, 2], [9, 3]),
+          said: "one",
+          owed: ".\n\ntw",
+          left: 9,
+        },
+        {
+          name: "none does",
+          seam: at("one.\n\ntw", [3, 1], [6, 2], [9, 3]),
+          to: LLAMA,
+          said: "one.\n\n",
+          owed: "tw",
+          left: 8,
+        },
+        {
+          name: "half a character",
+          seam: at("a\ud83d", [1, 1], [2, 2]),
+          to: LLAMA,
+          said: "a",
+          owed: "\ud83d",
+          left: 9,
+        },
+        {
+          name: "only white space could be cut at",
+          seam: at("a \nb", [3, 2], [9, 4]),
+          said: "a \nb",
+          owed: "",
+          left: 8,
+        },
+        {
+          name: "a raw prompt",
+          seam: at(" a b", [2, 1], [6, 2]),
+          route: "completions",
+          said: " a",
+          owed: " b",
+          left: 9,
+        },
+      ],
+    )("$name", ({ seam, to = VLLM, route, said, owed, left }) => {
+      const more = { max_tokens: 10, ...(route === undefined ? {} : { prompt: "" }) };
+      const { question: rest, ...found } = ask(more, seam, VLLM, to, route, "at a token");
+      const {
+        messages = [],
+        prompt,
+        max_tokens,
+      } = rest.body as { messages?: { content: string }[]; prompt?: string; max_tokens: number };
+      const last = messages.length > 1 ? messages.at(-1)?.content : "";
+      expect([prompt ?? last, found.owed, max_tokens, found.delivered]).toEqual([said, owed, left, 10 - left]);
+    });
+  });
+
+  test.each([
+    { more: {}, is: false },
+    { more: { temperature: 0.7, top_k: 5 }, is: false },
+    { more: { temperature: 0 }, is: true },
+    { more: { temperature: 1, top_k: 1 }, is: true },
+  ])("$more has one answer only: $is", ({ more, is }) => expect(isGreedy(question("chat", more))).toBe(is));
+
   test("raw completions have a bound of vLLM's own where none is named", () => {
     expect(ask({}, seamAt("a b", 2), VLLM, VLLM, "completions").question.body.max_tokens).toBe(14);
   });
@@ -168,7 +255,7 @@ describe("what the next host is asked", () => {
 test("what had no bound is not put to a host that would stop after its own 16 tokens", () => {
   const seam = seamAt("a b", 2);
   const ask = (more: JsonObject, from: Host, to: Host) => () =>
-    continued(question("completions", more), seam, from, to);
+    continued(question("completions", more), seam, from, to, "anywhere");
   for (const to of [VLLM, SERVICE]) expect(problemOf(ask({}, LLAMA, to)).code).toBe("unsupported_value");
   expect(ask({}, LLAMA, LLAMA)().question.body.max_tokens).toBeUndefined();
   expect(ask({ max_tokens: 9 }, LLAMA, VLLM)().question.body.max_tokens).toBe(7);
@@ -176,5 +263,5 @@ test("what had no bound is not put to a host that would stop after its own 16 to
 
 test("what the caller wrote in a protocol of its own is not asked again", () => {
   const asked = { ...question("chat", { messages: [HI] }), original: { messages: [HI] } };
-  expect(continued(asked, seamAt("a", 1), VLLM, VLLM).question.original).toBeNull();
+  expect(continued(asked, seamAt("a", 1), VLLM, VLLM, "anywhere").question.original).toBeNull();
 });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fieldsOf } from "#src/sse.ts";
-import { ContinuedStream } from "#src/upstream/continued-stream.ts";
+import { ContinuedStream, SaidOtherwise } from "#src/upstream/continued-stream.ts";
 import { OpenAiStream } from "#src/upstream/openai-stream.ts";
 import type { Seam } from "#src/upstream/seam.ts";
 import { NOTHING_YET } from "#src/upstream/tally.ts";
@@ -92,8 +92,32 @@ describe("what the caller has already is not said twice", () => {
     expect(found.stream.text).toBe(`a${owed}${said}`);
   });
 
-  test("another character in place of the half one is no continuation", () => {
-    expect(heard(ROLE + delta({ content: "b" }), seamAt("a\ud83d"), "\ud83d").stream.broken).not.toBeNull();
+  test.each([
+    { name: "a token, said again whole", owed: " lo", pieces: [" lo", "ng"], said: "ng" },
+    { name: "within a longer one", owed: " lo", pieces: [" long", "er"], said: "nger" },
+    { name: "by several", owed: " lo ng", pieces: [" lo", " n", "ger"], said: "er" },
+    { name: "with other white space before it", owed: "\n lo", pieces: ["\n", " lo", "ng"], said: "ng" },
+  ])("$name", ({ owed, pieces, said }) => {
+    const found = heard(ROLE + pieces.map((content) => delta({ content })).join("") + FINISH, seamAt(`a${owed}`), owed);
+    expect([found.said, found.stream.broken]).toEqual([said, null]);
+  });
+
+  test.each([
+    { name: "another character in place of the half one", owed: "\ud83d", more: delta({ content: "b" }) },
+    { name: "another token", owed: " lo", more: delta({ content: " la" }) },
+    { name: "another one after some", owed: " lo ng", more: delta({ content: " lo" }) + delta({ content: " x" }) },
+    { name: "the end", owed: " lo", more: FINISH + DONE },
+    { name: "the end within it", owed: " lo", more: delta({ content: " l" }, "length") },
+    { name: "white space in place of words", owed: "\nlo", more: delta({ content: "\n\nlo" }) },
+  ])("$name is not what was said", ({ owed, more }) => {
+    const { stream, said } = heard(ROLE + more, seamAt(`a${owed}`), owed);
+    expect([stream.broken, said, stream.hasContent]).toEqual([expect.any(SaidOtherwise), "", false]);
+  });
+
+  test("nor is it in raw completions", () => {
+    const text = (said: string) => event({ choices: [{ index: 0, text: said, finish_reason: null }] });
+    expect(heard(text(" lon"), seamAt("a lo"), " lo").said).toBe("n");
+    expect(heard(text(" la"), seamAt("a lo"), " lo").stream.broken).toBeInstanceOf(SaidOtherwise);
   });
 });
 

@@ -1,11 +1,16 @@
 import { describe, expect, test } from "vitest";
+import { ContinuedStream, SaidOtherwise } from "#src/upstream/continued-stream.ts";
+import type { Dialect } from "#src/upstream/dialect.ts";
 import { askWhole, openStream } from "#src/upstream/exchange.ts";
+import { NOTHING_YET } from "#src/upstream/tally.ts";
 import { textOf, utf8 } from "#test/sse/chunking.ts";
 import { dialect, question } from "./asked.ts";
 
 const VLLM = { engine: "vllm" };
 const NATIVE = { engine: "llamacpp", native: true };
 const TRACE = { requestId: "r-1", traceparent: null };
+
+const HEAD = { id: "first", object: "chat.completion.chunk", created: 7, model: "m" };
 
 type Sent = { path: string; init: RequestInit };
 
@@ -65,6 +70,23 @@ describe("what is sent", () => {
         signal,
       },
     });
+  });
+
+  test("who goes on otherwise than what it was to repeat is asked otherwise, once, and nothing of it is passed", async () => {
+    const seam = { head: HEAD, text: "a lo", marks: [], tally: NOTHING_YET };
+    const said = (owed: string): Dialect => {
+      const plain = dialect(VLLM, question("chat", { stream: true, seed: owed.length }));
+      return { ...plain, stream: () => new ContinuedStream(plain.stream(), seam, 1, owed, false) };
+    };
+    const host = hostOf(answered(CONTENT, "text/event-stream"));
+    const { signal } = new AbortController();
+    const ask = (first: Dialect) => openStream(host.ask, first, TRACE, signal, () => undefined);
+    const reply = await ask({ ...said(" lo"), otherwise: () => said("") });
+    expect(host.sent.map(({ init }) => JSON.parse(String(init.body)).seed)).toEqual([3, 0]);
+    expect(reply.kind === "answer" && textOf(reply.answer.head ?? utf8(""))).toContain('"content":"a"');
+    await expect(ask({ ...said(" lo"), otherwise: () => said(" la") })).rejects.toThrow(SaidOtherwise);
+    await expect(ask(said(" lo"))).rejects.toThrow(SaidOtherwise);
+    expect(host.sent).toHaveLength(5);
   });
 
   test("a whole answer is asked for as JSON", async () => {
