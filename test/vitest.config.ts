@@ -88,7 +88,7 @@ export default defineConfig({
         root,
         plugins: [inWorkerd()],
         test: {
-          provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 200) },
+          provide: { chunkings: Number(process.env.CAUSEWAY_CHUNKINGS ?? 100) },
           name: "worker",
           include: WHOLE,
           ...PATIENT,

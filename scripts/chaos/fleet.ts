@@ -30,7 +30,7 @@ export function fleet({ scale, only, ...run }: Options): Promise<Report<Played>[
   const rounds = scale.rounds.map((names) =>
     names.filter((name) => only.includes(name)).map((name) => withCrowd(scenarios[name])),
   );
-  return playRounds(rounds, { ...run, worker: "in development", progressEveryMs: scale.progressEveryMs });
+  return playRounds(rounds, { ...run, worker: "as deployed", progressEveryMs: scale.progressEveryMs });
 }
 
 /** The scenario with callers of its own, whose answers are its progress. */

@@ -72,7 +72,7 @@ export const SHORT: Scale = {
 };
 
 /**
- * For the tests, which judge no figure of speed: scenarios share the machine where they do not share hosts, but for 40
+ * For the tests, which judge no figure of speed: scenarios share the machine where they do not share hosts, but for 65
  * requests per second and no more, and with slots that do not fill when each answer takes a second or two longer. What a
  * machine refuses because it does not keep up says nothing of the fleet.
  */
@@ -83,6 +83,6 @@ export const BRIEF: Scale = {
   flap: { ...FULL.flap, slots: 32, forMs: 25_000 },
   shares: { strategies: ["weighted"], requests: 1_000, perSecond: 40 },
   affinity: { ...FULL.affinity, sessions: 80, turns: 3, perSecond: 12 },
-  rounds: [["kill", "flap", "affinity"], ["shares"], ["overload"]],
+  rounds: [["kill", "flap", "affinity", "shares"], ["overload"]],
   progressEveryMs: 5_000,
 };
