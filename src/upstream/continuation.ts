@@ -6,6 +6,11 @@
  * state is in the engine that died, and an answer that looks whole and is not would be worse than an error. So does an
  * answer that reasons aloud or calls a tool in whichever part, whatever was asked. Penalties count what was said before the
  * seam as prompt, and a seed starts anew: the text stays plausible, at temperature 0 without penalties it stays the same.
+ *
+ * For it to stay the same, the next host must stand where the first one stood, and that is where a token ends: a model that
+ * is given half a word completes it by other tokens than it would have made. A greedy answer is therefore cut back to its
+ * last token that is known to be whole, and what the caller has beyond is said again and dropped. A sampled one would
+ * mostly say something else there, and goes on from the end of its text.
  */
 import { concat } from "#src/bytes.ts";
 import type { Host, Model } from "#src/catalog/schema.ts";
