@@ -47,8 +47,6 @@ export function judgeDeaths(deaths: Deaths): Finding[] {
   const differing = cases.filter(
     ({ one, verdict }) => verdict === "whole" && one.client.text !== expectedText(one.asked),
   );
-  const unknowable = differing.filter(isUnknowable);
-  const wrong = differing.filter((each) => !isUnknowable(each));
   const aloneWrong = alone.filter(({ verdict }) => verdict !== "whole" && verdict !== "error" && verdict !== "refused");
   const undisturbed = ofTwins.filter(({ kinds, verdict }) => kinds.length === 0 && verdict === "whole");
   const died = cases.filter(({ deaths }) => deaths > 0).length;
@@ -63,8 +61,7 @@ export function judgeDeaths(deaths: Deaths): Finding[] {
     fact("  of one host alone, died: whole, error, refused", endsText(alone.filter(({ deaths }) => deaths > 0))),
     must("with twins: failed streams (one death)", "0", text(failed), failed.length === 0),
     fact("  with more than one death: whole, error, refused", endsText(ofTwins.filter(({ deaths }) => deaths > 1))),
-    must("whole answers that differ from the unbroken one", "0", differencesText(wrong), wrong.length === 0),
-    fact("  by a few tokens of a bound beside stop strings", differencesText(unknowable)),
+    must("whole answers that differ from the unbroken one", "0", differencesText(differing), differing.length === 0),
     ...judgeGaps({
       seams: ofTwins.filter(isSeam),
       undisturbed: undisturbed.map(({ one }) => one),
@@ -78,17 +75,6 @@ export function judgeDeaths(deaths: Deaths): Finding[] {
 /** Content came before the death and after it. */
 function isSeam({ one, deaths, verdict }: Case): boolean {
   return verdict === "whole" && deaths === 1 && seamOf(one) !== null;
-}
-
-/**
- * A bound beside stop strings: of what vLLM holds back for them it tells how many tokens it has, and not where one ends.
- * How many the caller has is a guess while less text has passed than is held, and so is how many are left.
- */
-function isUnknowable({ one }: Case): boolean {
-  const { asked, client } = one;
-  const [expected, heard] = [expectedText(asked), client.text];
-  const isCutElsewhere = client.finishReason === "length" && expected.startsWith(heard);
-  return asked.stop.length > 0 && (isCutElsewhere || heard.startsWith(expected));
 }
 
 function endsText(cases: readonly Case[]): string {
