@@ -8,7 +8,7 @@ import { askAccounts, compareAccounts } from "./reconcile-accounts.ts";
 import { compareEngine, lookAtEngines, looksBefore } from "./reconcile-engines.ts";
 import type { Period } from "./schedule.ts";
 
-/** What was settled when engines were asked is in the ledger by then: an outbox waits 250 ms, the queue a second. */
+/** What was settled when engines were asked is in the ledger by then: an outbox waits a second, the queue another. */
 const SETTLES_WITHIN_MS = 5_000;
 
 export const reconcile: Job = {

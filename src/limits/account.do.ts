@@ -5,8 +5,9 @@
  * `admit` decides in memory and answers at once; rows are written behind it, coalesced. `confirm` travels with `admit`
  * and resolves when the lease is durable: the caller awaits it before the first byte leaves, which hides behind any
  * real first token. `renew` says that the holder lives. `settle` overwrites the lease's row with the whole event
- * (idempotent by id, and complete in itself). The alarm sends settled events to the queue, again until the ledger has
- * them, and turns the leases of holders that fell silent into `abandoned` events.
+ * (idempotent by id, and complete in itself). A timer sends settled events to the queue, and turns the leases of holders
+ * that fell silent into `abandoned` events; the alarm does both for an object that died, and sends again what the ledger
+ * does not have.
  *
  * Promises are shared between calls here: all calls of one object run in one context, unlike requests in a Worker.
  */
@@ -31,7 +32,7 @@ import { tick } from "./clock.ts";
 import { count, type Totals } from "./day-totals.ts";
 import type { Credit } from "./grants.ts";
 import { Leases, type OpenLease, type Progress } from "./leases.ts";
-import { Outbox } from "./outbox.ts";
+import { Outbox, SEND_AFTER_MS } from "./outbox.ts";
 import { isRetired, retireKey } from "./retired-keys.ts";
 import { type TenantCaps, TenantShare } from "./tenant-share.ts";
 import { Wake } from "./wake.ts";
@@ -49,6 +50,13 @@ const COUNTED_REMEMBERED = 1_000;
 
 /** A queue that takes longer has not heard: events go out again, and the ledger takes an id once. */
 const SEND_WITHIN_MS = 30_000;
+/** Rows that the ledger has are deleted with the next write, or by one of their own this much later. */
+const TIDY_WITHIN_MS = 1_000;
+/**
+ * While the object lives it sends by a timer. The alarm is set for this much later, for one that does not: it comes with
+ * the one that looks after leases, so that steady traffic sets one in half a minute and not one a second.
+ */
+const IF_DEAD_AFTER_MS = 30_000;
 /** What the row of an open lease keeps beside its event. */
 type Hold = Omit<OpenLease, "id" | "event" | "heardAtMs">;
 
@@ -63,6 +71,8 @@ export class Account extends DurableObject<Env> {
   /** Admissions that wait for the tenant, by lease id. */
   readonly #deciding = new Map<string, Promise<unknown>>();
   readonly #wake: Wake;
+  #sending: ReturnType<typeof setTimeout> | null = null;
+  #tending: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -79,13 +89,15 @@ export class Account extends DurableObject<Env> {
     this.#writes = new WriteBehind(
       () => this.#write(),
       () => ctx.storage.sync(),
+      Date.now,
     );
     this.#wake = new Wake((atMs) => ctx.waitUntil(ctx.storage.setAlarm(atMs)));
     this.#reopen();
     // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.
     void ctx.blockConcurrencyWhile(async () => {
       this.#wake.found(await ctx.storage.getAlarm());
-      this.#arm();
+      // What ended the instance before this one may end it too, and a timer that is set in here never fires.
+      this.#setAlarm(0);
     });
   }
 
@@ -106,7 +118,7 @@ export class Account extends DurableObject<Env> {
   async confirm(id: string): Promise<boolean> {
     await this.#deciding.get(id)?.catch(() => undefined);
     if (this.#leases.get(id) === undefined) return false;
-    await this.#writes.written();
+    await this.#writes.soon();
     return true;
   }
 
@@ -139,7 +151,7 @@ export class Account extends DurableObject<Env> {
 
   /** The ledger has these events. */
   acknowledge(ids: readonly string[]): void {
-    this.#outbox.acknowledge(ids);
+    if (this.#outbox.acknowledge(ids)) this.#writes.note(TIDY_WITHIN_MS);
   }
 
   /** Where the caller stands, spending nothing. */
@@ -155,7 +167,7 @@ export class Account extends DurableObject<Env> {
   async retireKey(keyId: string, fromMs: number): Promise<void> {
     this.#state = { ...this.#state, retiredKeys: retireKey(this.#state.retiredKeys, keyId, fromMs, Date.now()) };
     this.#writes.note();
-    await this.#writes.written();
+    await this.#writes.soon();
   }
 
   /** Whether a key still opens something, for routes that need no lease. */
@@ -171,17 +183,29 @@ export class Account extends DurableObject<Env> {
   /** Never throws: the platform drops an alarm after six failures. */
   override async alarm(): Promise<void> {
     this.#wake.rang();
+    await this.#tend();
+  }
+
+  /** Looks after leases and sends what is due. Never throws. */
+  #tend(): Promise<void> {
+    this.#tending ??= this.#sweepAndSend().finally(() => {
+      this.#tending = null;
+      this.#arm();
+    });
+    return this.#tending;
+  }
+
+  async #sweepAndSend(): Promise<void> {
     try {
       this.#sweep();
       await within(SEND_WITHIN_MS, this.#send());
     } catch (cause) {
       console.error(JSON.stringify({ at: "account.alarm", cause: String(cause) }));
     }
-    this.#arm();
   }
 
   async #send(): Promise<void> {
-    await this.#writes.written();
+    await this.#writes.soon();
     await this.#outbox.send(Date.now);
   }
 
@@ -271,14 +295,30 @@ export class Account extends DurableObject<Env> {
     this.#arm();
   }
 
-  /** Sets the alarm for whatever comes first: a silent holder to look after, or an event to send. */
+  /** Sees that the object wakes for whatever comes first: a silent holder to look after, or an event to send. */
   #arm(): void {
-    const lookInMs = this.#leases.nextLookInMs(this.#now());
+    const isSoon = this.#isSoonDue();
+    if (isSoon)
+      this.#sending ??= setTimeout(() => {
+        this.#sending = null;
+        this.ctx.waitUntil(this.#tend());
+      }, SEND_AFTER_MS);
+    this.#setAlarm(isSoon ? IF_DEAD_AFTER_MS : 0);
+  }
+
+  /** What the queue refused, or was sent in vain, waits for longer than an instance may live. */
+  #isSoonDue(): boolean {
     const dueAtMs = this.#outbox.nextDueAtMs();
-    if (lookInMs === null && dueAtMs === null) return;
+    return dueAtMs !== null && dueAtMs - Date.now() <= SEND_AFTER_MS && !this.#outbox.isFailing;
+  }
+
+  /** @param graceMs how long after it is due an event may be sent */
+  #setAlarm(graceMs: number): void {
     const never = Number.POSITIVE_INFINITY;
-    const atMs = Math.min(dueAtMs ?? never, lookInMs === null ? never : Date.now() + lookInMs);
-    this.#wake.at(atMs, Date.now());
+    const nowMs = Date.now();
+    const lookAtMs = nowMs + (this.#leases.nextLookInMs(this.#now()) ?? never);
+    const atMs = Math.min(lookAtMs, (this.#outbox.nextDueAtMs() ?? never) + graceMs);
+    if (atMs !== never) this.#wake.at(atMs, nowMs);
   }
 }
 

@@ -5,8 +5,8 @@
  */
 import type { UsageEvent, UsageMessage } from "#src/usage/event.ts";
 
-/** A settled event waits this long for others of the same caller, so that a burst is one batch. */
-const SEND_AFTER_MS = 250;
+/** A settled event waits this long for others of the same caller, so that a busy one sends, and hears, once a second. */
+export const SEND_AFTER_MS = 1_000;
 /** What nobody acknowledged is sent again: by default after this long, then after twice as long each time. */
 const RESEND_AFTER_MS = 120_000;
 const RESEND_AT_MOST_AFTER_MS = 3_600_000;
@@ -27,6 +27,8 @@ export type OutboxRow = {
   readonly event: UsageEvent;
 };
 
+const AMONG = "IN (SELECT value FROM json_each(?))";
+
 type Due = { readonly atMs: number; readonly sends: number };
 type Stored = { id: string; hold: string | null; event: string };
 
@@ -39,6 +41,8 @@ export class Outbox {
   readonly #unwritten = new Map<string, OutboxRow>();
   /** Settled rows, and when each is to be sent. */
   readonly #due = new Map<string, Due>();
+  /** Rows that are in storage perhaps, and are to be deleted with the next write: one of their own costs as much again. */
+  readonly #gone = new Set<string>();
   #failures = 0;
   #notBeforeMs = 0;
 
@@ -70,6 +74,7 @@ export class Outbox {
 
   /** Puts a row down to be written; it replaces one of its id. */
   note(row: OutboxRow, nowMs: number): void {
+    this.#gone.delete(row.id);
     this.#unwritten.set(row.id, row);
     if (row.hold === null) this.#due.set(row.id, { atMs: nowMs + SEND_AFTER_MS, sends: 0 });
   }
@@ -84,7 +89,7 @@ export class Outbox {
   }
 
   /**
-   * Writes what was noted, in one statement or few. Within the caller's transaction.
+   * Writes what was noted, and deletes what is gone, in one statement each or few. Within the caller's transaction.
    *
    * @throws what the storage throws; then everything is still noted
    */
@@ -96,21 +101,36 @@ export class Outbox {
          ON CONFLICT (id) DO UPDATE SET hold = excluded.hold, event = excluded.event`,
         `[${rows.join()}]`,
       );
+    if (this.#gone.size > 0) this.#sql.exec(`DELETE FROM outbox WHERE id ${AMONG}`, JSON.stringify([...this.#gone]));
     this.#unwritten.clear();
+    this.#gone.clear();
   }
 
-  /** Takes out the row of a lease that came to nothing: there is nothing to tell of it. */
+  /** Takes out the row of a lease that came to nothing: there is nothing to tell of it. It goes with the next write. */
   forget(id: string): void {
+    if (this.#due.has(id)) return;
     this.#unwritten.delete(id);
-    this.#sql.exec("DELETE FROM outbox WHERE id = ? AND hold IS NOT NULL", id);
+    this.#gone.add(id);
   }
 
-  /** The ledger has these: they need not be kept any longer. */
-  acknowledge(ids: readonly string[]): void {
+  /**
+   * The ledger has these: they need not be kept any longer. They go with the next write; an instance that dies before it
+   * leaves them to the next one, which sends them once more, and the ledger takes an id once.
+   *
+   * @returns whether there is anything to write
+   */
+  acknowledge(ids: readonly string[]): boolean {
     const known = ids.filter((id) => this.#due.delete(id));
-    for (const id of known) this.#unwritten.delete(id);
-    if (known.length === 0) return;
-    this.#sql.exec("DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(known));
+    for (const id of known) {
+      this.#unwritten.delete(id);
+      this.#gone.add(id);
+    }
+    return known.length > 0;
+  }
+
+  /** Whether the queue did not take what it was sent last. */
+  get isFailing(): boolean {
+    return this.#failures > 0;
   }
 
   /** When something is to be sent next, wall clock in ms; null when nothing is left. */
@@ -148,10 +168,7 @@ export class Outbox {
     }
     if (due.length === 0) return [];
     const rows = this.#sql
-      .exec<Stored>(
-        "SELECT id, hold, event FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
-        JSON.stringify(due),
-      )
+      .exec<Stored>(`SELECT id, hold, event FROM outbox WHERE id ${AMONG}`, JSON.stringify(due))
       .toArray();
     // Acknowledged meanwhile, or never written.
     const found = new Set(rows.map(({ id }) => id));

@@ -86,9 +86,11 @@ function entryOf(queue: string, delivery: Delivery, freed: Map<string, string[]>
     if (as === "dead") report("usage.dead_letter", { queue, id: letter.id, message: messageId, attempts });
     if (outbox !== null && eventId !== null) freed.set(outbox, [...(freed.get(outbox) ?? []), eventId]);
   };
-  const letter = { id: eventId ?? messageId, queue, messageId, body: bodyText(body), attempts };
-  if (read.kind === "event") return { kind: "event", event: read.event, letter, done };
-  return { kind: "dead", letter: { ...letter, reason: read.reason }, done };
+  const letter = { id: eventId ?? messageId, queue, messageId, attempts };
+  // As text only where it is kept: nearly every message is an event, whose text nobody wants.
+  const text = () => bodyText(body);
+  if (read.kind === "event") return { kind: "event", event: read.event, letter: { ...letter, text }, done };
+  return { kind: "dead", letter: { ...letter, body: text(), reason: read.reason }, done };
 }
 
 function report(at: string, facts: Record<string, unknown>): void {

@@ -35,7 +35,10 @@ export type Entry =
   | { readonly kind: "dead"; readonly letter: DeadLetter; readonly done: Done };
 type Done = (as: Entry["kind"]) => void;
 /** What an event becomes when it is refused, as far as it is known before. */
-type Unexplained = Omit<DeadLetter, "reason">;
+type Unexplained = Omit<DeadLetter, "reason" | "body"> & {
+  /** The message as JSON. */
+  readonly text: () => string;
+};
 type EventEntry = Extract<Entry, { readonly kind: "event" }>;
 
 export type WriteOptions = {
@@ -126,7 +129,8 @@ function buried(entry: EventEntry, cause: unknown, { refusal }: WriteOptions): E
   if (cause === null) return entry;
   const reason = refusal(cause);
   if (reason === null) throw cause;
-  return { kind: "dead", letter: { ...entry.letter, reason }, done: entry.done };
+  const { text, ...letter } = entry.letter;
+  return { kind: "dead", letter: { ...letter, body: text(), reason }, done: entry.done };
 }
 
 function statementsOf(entries: readonly Entry[], nowMs: number): Statement[] {

@@ -110,19 +110,23 @@ describe("the rows of open leases", () => {
 });
 
 describe("a settled event", () => {
-  test("leaves a quarter of a second later, says whose it is, and stays until it is acknowledged", () =>
+  test("leaves a second later, says whose it is, and stays until it is acknowledged", () =>
     inStorage(async (world) => {
       const event = eventWith();
       world.settle(event);
-      expect(world.outbox.nextDueAtMs()).toBe(START_MS + 250);
-      world.nowMs += 249;
+      expect(world.outbox.nextDueAtMs()).toBe(START_MS + 1_000);
+      world.nowMs += 999;
       await world.send();
       expect(world.queue.batches).toEqual([]);
       world.nowMs += 1;
       await world.send();
       expect(world.queue.batches).toEqual([[{ event, outbox: NAME }]]);
       expect(world.rows()).toEqual([event.id]);
-      world.outbox.acknowledge([event.id, "unknown"]);
+      expect(world.outbox.acknowledge([event.id, "unknown"])).toBe(true);
+      expect(world.outbox.acknowledge([event.id])).toBe(false);
+      // With the next write, whatever it is for.
+      expect(world.rows()).toEqual([event.id]);
+      world.outbox.write();
       expect(world.rows()).toEqual([]);
       expect(world.outbox.nextDueAtMs()).toBeNull();
       expect(world.outbox.settled(event.id)).toBeUndefined();
@@ -153,7 +157,7 @@ describe("a settled event", () => {
         world.nowMs = dueAtMs;
         await world.send();
       }
-      expect(waitsMs).toEqual([250, ...[2, 4, 8, 16, 32, 60, 60].map((minutes) => minutes * MINUTE_MS)]);
+      expect(waitsMs).toEqual([1_000, ...[2, 4, 8, 16, 32, 60, 60].map((minutes) => minutes * MINUTE_MS)]);
     }));
 
   test("is sent again after as long as it was told", () =>
@@ -175,11 +179,11 @@ describe("a settled event", () => {
     inStorage(async (world) => {
       const event = eventWith();
       world.settle(event);
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       await world.send();
       const next = world.anew();
-      expect(next.nextDueAtMs()).toBe(world.nowMs + 250);
-      world.nowMs += 250;
+      expect(next.nextDueAtMs()).toBe(world.nowMs + 1_000);
+      world.nowMs += 1_000;
       await world.send(next);
       expect(world.queue.batches).toEqual([[{ event, outbox: NAME }], [{ event, outbox: NAME }]]);
     }));
@@ -191,14 +195,14 @@ describe("while a batch is on its way", () => {
       const event = eventWith({ outcome: "abandoned" });
       const anew = { ...event, outcome: "complete" as const };
       world.settle(event);
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       world.queue.before = () => {
         world.queue.before = () => undefined;
         world.settle(anew);
       };
       await world.send();
       world.nowMs = world.outbox.nextDueAtMs() ?? Number.NaN;
-      expect(world.nowMs).toBe(START_MS + 500);
+      expect(world.nowMs).toBe(START_MS + 2_000);
       await world.send();
       expect(world.queue.batches.flat().map(({ event: sent }) => sent)).toEqual([event, anew]);
     }));
@@ -208,11 +212,11 @@ describe("while a batch is on its way", () => {
       const event = eventWith({ outcome: "abandoned" });
       const anew = { ...event, outcome: "complete" as const };
       world.settle(event);
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       world.queue.before = () => world.outbox.note({ id: event.id, hold: null, event: anew }, world.nowMs);
       await world.send();
       world.outbox.write();
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       await world.send();
       expect(world.queue.batches.flat().map(({ event: sent }) => sent)).toEqual([event, anew]);
     }));
@@ -221,9 +225,10 @@ describe("while a batch is on its way", () => {
     inStorage(async (world) => {
       const event = eventWith();
       world.settle(event);
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       world.queue.before = () => world.outbox.acknowledge([event.id]);
       await world.send();
+      world.outbox.write();
       expect(world.outbox.nextDueAtMs()).toBeNull();
       expect(world.rows()).toEqual([]);
     }));
@@ -239,17 +244,56 @@ test("what is acknowledged before it was written anew does not come back", () =>
     expect(rows()).toEqual([]);
   }));
 
+test("what is acknowledged, and settled anew before it was deleted, stays", () =>
+  inStorage(({ outbox, settle, rows, anew }) => {
+    const event = eventWith();
+    settle(event);
+    outbox.acknowledge([event.id]);
+    settle({ ...event, outcome: "client_left" });
+    expect(rows()).toEqual([event.id]);
+    expect(anew().settled(event.id)).toMatchObject({ outcome: "client_left" });
+  }));
+
+test("a deletion that fails, or is lost with its instance, costs a second delivery and no more", () =>
+  inStorage(async (world) => {
+    const event = eventWith();
+    world.settle(event);
+    world.outbox.acknowledge([event.id]);
+    world.sql.exec("CREATE TRIGGER fails BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'disk'); END");
+    expect(() => world.outbox.write()).toThrow("disk");
+    const next = world.anew();
+    world.nowMs += 1_000;
+    await world.send(next);
+    expect(world.queue.ids).toEqual([[event.id]]);
+    world.sql.exec("DROP TRIGGER fails");
+    world.outbox.write();
+    expect(world.rows()).toEqual([]);
+  }));
+
+test("what is released is deleted with the next write, and what is settled is not released", () =>
+  inStorage(({ outbox, settle, rows }) => {
+    const [open, ended] = events(2);
+    if (open === undefined || ended === undefined) throw new Error("no events");
+    outbox.note({ id: open.id, hold: "{}", event: open }, START_MS);
+    settle(ended);
+    for (const { id } of [open, ended]) outbox.forget(id);
+    expect(rows()).toEqual([open.id, ended.id]);
+    outbox.write();
+    expect(rows()).toEqual([ended.id]);
+  }));
+
 describe("batches", () => {
   test("hold a hundred messages at most, and nothing is left out or sent twice", () =>
     inStorage(async (world) => {
       const many = events(250);
       for (const event of many) world.outbox.note({ id: event.id, hold: null, event }, START_MS);
       world.outbox.write();
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       await world.send();
       expect(world.queue.batches.map(({ length }) => length)).toEqual([100, 100, 50]);
       expect(world.queue.ids.flat().sort()).toEqual(many.map(({ id }) => id));
       world.outbox.acknowledge(many.map(({ id }) => id));
+      world.outbox.write();
       expect(world.rows()).toEqual([]);
     }));
 
@@ -258,7 +302,7 @@ describe("batches", () => {
       const content = { prompt: "日".repeat(16_384), response: "é".repeat(16_384) };
       for (const event of events(20, { content })) world.outbox.note({ id: event.id, hold: null, event }, START_MS);
       world.outbox.write();
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       await world.send();
       expect(Math.max(...world.queue.batches.map(bytesOf))).toBeLessThanOrEqual(LARGEST.batch);
       expect(world.queue.batches.flat()).toHaveLength(20);
@@ -276,7 +320,7 @@ describe("batches", () => {
       };
       world.settle({ ...long, content });
       world.settle(short);
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       await world.send();
       expect(world.queue.batches.flat().map(({ event }) => event)).toEqual([long, short]);
     }));
@@ -306,7 +350,7 @@ describe("a queue that fails", () => {
       expect(world.queue.ids).toEqual([[event.id]]);
       // And the next failure is a first one again.
       world.settle(other);
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       world.queue.before = () => {
         throw new Error("queue is down");
       };
@@ -318,7 +362,7 @@ describe("a queue that fails", () => {
     inStorage(async (world) => {
       for (const event of events(150)) world.outbox.note({ id: event.id, hold: null, event }, START_MS);
       world.outbox.write();
-      world.nowMs += 250;
+      world.nowMs += 1_000;
       world.queue.before = () => {
         if (world.queue.batches.length === 1) throw new Error("queue is down");
       };
