@@ -8,7 +8,7 @@ import { isObject } from "#src/json.ts";
 import { eventOf } from "#src/sse.ts";
 import { AnswerStream, BrokenStream, parseEvent, readEvent } from "./answer-stream.ts";
 import { type ChunkHead, headOf } from "./seam.ts";
-import { counts, type Tally } from "./tally.ts";
+import { counts } from "./tally.ts";
 
 export type Hiding = {
   /** Drop the chunk that has usage and no choices. */
@@ -87,7 +87,8 @@ export class OpenAiStream extends AnswerStream {
       finishReason = reason ?? finishReason;
       if (this.isPlainText && !isPlain(choice)) this.isPlainText = false;
     }
-    this.counted = { ...this.counted, ...this.#counts(document, choices), contentPieces, finishReason };
+    const { promptTokens, completionTokens, cachedTokens } = this.#counts(document, choices) ?? this.counted;
+    this.counted = { promptTokens, completionTokens, cachedTokens, contentPieces, finishReason };
     this.#head ??= headOf(document);
     for (const choice of choices) this.#noteTexts(choice);
     if (document.usage != null) this.#lastWithUsage = document;
@@ -108,12 +109,13 @@ export class OpenAiStream extends AnswerStream {
     return [eventOf(JSON.stringify({ id, object, created, model, choices: [], usage }))];
   }
 
-  #counts(document: Record<string, unknown>, choices: readonly Choice[]): Partial<Tally> | null {
+  #counts(document: Record<string, unknown>, choices: readonly Choice[]): ReturnType<typeof counts> {
     const said = counts(document);
     const [choice, ...others] = choices;
     if (said === null || !this.#countsByChoice || choice === undefined || others.length > 0) return said;
     this.#completionTokens.set(choice.index, said.completionTokens ?? 0);
-    const completionTokens = [...this.#completionTokens.values()].reduce((sum, tokens) => sum + tokens, 0);
+    let completionTokens = 0;
+    for (const tokens of this.#completionTokens.values()) completionTokens += tokens;
     return { ...said, completionTokens };
   }
 }
