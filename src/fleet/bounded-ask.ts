@@ -3,7 +3,7 @@
  * rejects. What is not read is let go.
  */
 import { concat } from "#src/bytes.ts";
-import type { Ask } from "#src/upstream/reach.ts";
+import type { Ask, AskInit } from "#src/upstream/reach.ts";
 
 export type Answer = {
   readonly status: number;
@@ -25,7 +25,7 @@ export type Bounds = { readonly withinMs: number; readonly maxBytes: number };
 export async function askBounded(
   ask: Ask,
   path: string,
-  init: RequestInit,
+  init: AskInit,
   { withinMs, maxBytes }: Bounds,
 ): Promise<Answer | Silence> {
   const over = new AbortController();
@@ -39,7 +39,7 @@ export async function askBounded(
   }
 }
 
-async function heard(ask: Ask, path: string, init: RequestInit, maxBytes: number): Promise<Answer | Silence> {
+async function heard(ask: Ask, path: string, init: AskInit, maxBytes: number): Promise<Answer | Silence> {
   try {
     const { status, body } = await ask(path, init);
     return { status, ...(await beginningOf(body, maxBytes)) };

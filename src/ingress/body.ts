@@ -53,7 +53,7 @@ export function parseDocument(bytes: Uint8Array): JsonObject {
   let value: unknown;
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+    text = DECODER.decode(bytes);
     value = JSON.parse(text);
   } catch (cause) {
     throw new Problem("invalid_json", { cause });
@@ -66,25 +66,33 @@ export function parseDocument(bytes: Uint8Array): JsonObject {
   return value as JsonObject;
 }
 
+/** One for all: between two whole texts it keeps nothing, and making one is a call into the platform. */
+const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const OPENING = new Set([0x5b, 0x7b]);
-const CLOSING = new Set([0x5d, 0x7d]);
+const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /** Before parsing: a hundred thousand brackets take the parser longer than this loop. */
 function refuseDepth(bytes: Uint8Array): void {
   let depth = 0;
-  let inString = false;
   for (let at = 0; at < bytes.byteLength; at++) {
-    const byte = bytes[at] ?? 0;
-    if (inString) {
-      if (byte === BACKSLASH) at++;
-      else if (byte === QUOTE) inString = false;
-    } else if (byte === QUOTE) inString = true;
-    else if (OPENING.has(byte)) depth++;
-    else if (CLOSING.has(byte)) depth--;
+    const byte = bytes[at];
+    if (byte === QUOTE) at = closingQuote(bytes, at);
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) depth++;
+    else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--;
     if (depth > MAX_DEPTH) throw wrong(`The body is nested deeper than ${MAX_DEPTH} levels.`);
   }
+}
+
+/** Where a string ends; behind the last byte when it does not. Nearly all of a body is strings: they are not read byte by byte. */
+function closingQuote(bytes: Uint8Array, opening: number): number {
+  for (let at = bytes.indexOf(QUOTE, opening + 1); at !== -1; at = bytes.indexOf(QUOTE, at + 1)) {
+    let slashes = 0;
+    while (bytes[at - 1 - slashes] === BACKSLASH) slashes++;
+    if (slashes % 2 === 0) return at;
+  }
+  return bytes.byteLength;
 }
 
 /** What JSON.parse lets through and an engine may not: NUL, lone surrogates, numbers beyond what a double holds. */

@@ -45,7 +45,8 @@ export function hostsFor(asking: Asking, left: AbortSignal, kind: Way<unknown>["
   const { call, question, model, draft, onlyOnPrem } = asking;
   const { isolate, env, principal } = call;
   const { first, fallback } = candidatesOf(call.catalog, model, principal.accountId, onlyOnPrem);
-  const region = regionOf(call.request);
+  // What the platform says of a place is an object of its own making, for each request that asks.
+  const region = model.strategy === "nearest" ? regionOf(call.request) : [];
   const key = warmthOf(call, question, model);
   const isBackground = call.isBackground === true;
   const { maxWaitMs, ...patience } = isBackground ? NO_PATIENCE : patienceOf(model, call.request.headers);

@@ -70,10 +70,12 @@ export async function conduct(
     log: { requestId, method: request.method, route: route.path },
   };
   const met: Met = { call: null, page: {} };
-  const path = new URL(request.url).pathname;
+  // Only what was refused may have come by another path than its route's own, and a URL is taken apart by the platform.
+  let { path } = route;
   const response = await answer(arrived, route, parameter, met).catch((thrown: unknown) => {
     const problem = asProblem(thrown);
     noteProblem(arrived.log, problem);
+    path = new URL(request.url).pathname;
     return problemResponse(problem, path, requestId);
   });
   const standing = met.call === null || response.headers.has("ratelimit") ? {} : await standingHeaders(met.call);

@@ -76,6 +76,9 @@ async function readHead(reader: Source["reader"], stream: AnswerStream): Promise
   return head.length === 0 ? null : concat(head);
 }
 
+/** One for all: between two whole texts it keeps nothing, and making one is a call into the platform. */
+const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+
 /** Asks for a whole answer and reads it to its end. */
 export async function askWhole(
   ask: Ask,
@@ -89,7 +92,7 @@ export async function askWhole(
   const bytes = await readBounded(response, MAX_ANSWER_BYTES);
   if (bytes === null) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
   // What is not UTF-8 is no answer: clients would read another text than was counted, or fall over it.
-  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  const text = DECODER.decode(bytes);
   const document: unknown = isText ? { text } : JSON.parse(text);
   if (typeof document !== "object" || document === null || Array.isArray(document))
     throw new Error("the answer is not a JSON object");

@@ -7,8 +7,11 @@ import type { Catalog, CatalogProblem, Host } from "#src/catalog/schema.ts";
 import { type Env, secretOf } from "#src/env.ts";
 import { throughVpc } from "./vpc.ts";
 
+/** What is asked, with plain headers. */
+export type AskInit = Omit<RequestInit, "headers"> & { readonly headers?: Readonly<Record<string, string>> };
+
 /** Asks a path of one host. Rejects when the host cannot be reached, and with the signal's reason when that is aborted. */
-export type Ask = (path: string, init: RequestInit) => Promise<Response>;
+export type Ask = (path: string, init: AskInit) => Promise<Response>;
 
 /**
  * The way to a host.
@@ -19,10 +22,12 @@ export function reach(host: Host, env: Env, fetcher: typeof fetch): Ask {
   const credentials = credentialHeaders(host, env);
   const send = senderOf(host, env, fetcher);
   return (path, init) => {
-    const headers = new Headers(init.headers);
+    // A plain object: `Headers` is one of the platform's, and made twice.
+    const headers: Record<string, string> = {};
+    for (const [name, value] of Object.entries(init.headers ?? {})) headers[name.toLowerCase()] = value;
     // Compressed event streams may sit in an encoder until it is full.
-    headers.set("accept-encoding", "identity");
-    for (const [name, value] of Object.entries(credentials)) headers.set(name, value);
+    headers["accept-encoding"] = "identity";
+    Object.assign(headers, credentials);
     // A redirect would carry the engine's key and the service token elsewhere; `door.ts` says what it means.
     return send(`${host.reach.url}${path}`, { ...init, headers, redirect: "manual" });
   };

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { reach, reachProblems } from "#src/upstream/reach.ts";
+import { type AskInit, reach, reachProblems } from "#src/upstream/reach.ts";
 import { servedBy } from "./asked.ts";
 
 /** Everything that is sent, as the platform would send it. */
@@ -18,7 +18,7 @@ const init = { method: "POST", headers: { "content-type": "application/json", "x
 async function ask(
   host: { readonly [member: string]: unknown },
   more: { readonly [name: string]: unknown } = {},
-  sending: RequestInit = init,
+  sending: AskInit = init,
 ) {
   const outside = recorder();
   const inside = recorder();
