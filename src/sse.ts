@@ -137,8 +137,6 @@ export type EventFields = {
   readonly name: string | null;
   /** The data lines joined with LF; null for an event that a client would not dispatch: comments and other fields only. */
   readonly data: string | null;
-  /** The event is `data: `, this data, and the blank line, and nothing else: its end in text is its end in bytes. */
-  readonly isBare: boolean;
 };
 
 /**
@@ -150,7 +148,7 @@ export function fieldsOf(event: Uint8Array): EventFields {
   const text = DECODER.decode(event);
   // Nearly every event of an engine is one line of data, which need not be taken apart.
   if (text.startsWith("data: ") && text.indexOf("\n") === text.length - 2 && !text.includes("\r"))
-    return { name: null, data: text.slice("data: ".length, -2), isBare: true };
+    return { name: null, data: text.slice("data: ".length, -2) };
   const lines = text.split(/\r\n|\r|\n/);
   const data: string[] = [];
   let name: string | null = null;
@@ -159,7 +157,7 @@ export function fieldsOf(event: Uint8Array): EventFields {
     if (line.startsWith("data:")) data.push(fieldValue(line, "data:"));
     if (line.startsWith("event:")) name = fieldValue(line, "event:");
   }
-  return { name, data: data.length === 0 ? null : data.join("\n"), isBare: false };
+  return { name, data: data.length === 0 ? null : data.join("\n") };
 }
 
 /** One space behind the colon is not part of the value. */

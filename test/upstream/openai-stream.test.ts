@@ -384,27 +384,4 @@ describe("cutting a member out", () => {
       { numRuns: 500 },
     );
   });
-
-  test("in the very bytes that came it is the same cut, also as null", () => {
-    const anything = fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue());
-    fc.assert(
-      fc.property(
-        anything,
-        anything,
-        fc.string({ unit: "grapheme" }),
-        fc.boolean(),
-        (before, behind, content, isRaw) => {
-          const { error: _error, usage: _usage, ...others } = before;
-          const choices = [isRaw ? { index: 0, text: content } : { index: 0, delta: { content } }];
-          const object = isRaw ? "text_completion" : "chat.completion.chunk";
-          const usage = { a: 1, b: { c: 2 }, d: {} };
-          const json = JSON.stringify({ ...others, object, choices, usage, behind: [content, behind] });
-          const stream = new OpenAiStream({ usageChunk: true, member: "usage" });
-          const passed = stream.push(utf8(`data: ${json}\n\n`));
-          expect(passed && textOf(passed)).toBe(textOf(withoutMember(json, JSON.parse(json), "usage", isRaw)));
-        },
-      ),
-      { numRuns: 500 },
-    );
-  });
 });
