@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inSession } from "#src/postgres/session.ts";
 import type { InferenceEvent } from "#src/usage/event.ts";
+import { ddl } from "#test/support/ddl.ts";
 import { deliver, type Sent } from "#test/support/deliveries.ts";
 import { eventWith } from "#test/support/events.ts";
 
@@ -62,7 +63,7 @@ const rounds = fc.array(fc.array(batch, { minLength: 1, maxLength: 4 }), { maxLe
 /** Connections of this name fail when they commit. */
 const DOOMED = "doomed";
 beforeAll(() =>
-  query(`
+  ddl(`
     CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql
       AS $$ BEGIN RAISE EXCEPTION 'doomed' USING ERRCODE = 'admin_shutdown'; END $$;
     ${["inference_logs", "dead_letter"]
@@ -73,7 +74,7 @@ beforeAll(() =>
       )
       .join("")}`),
 );
-afterAll(() => query("DROP FUNCTION doom CASCADE"));
+afterAll(() => ddl("DROP FUNCTION doom CASCADE"));
 
 function databaseAs(name: string): string {
   const url = new URL(env.HYPERDRIVE.connectionString);

@@ -4,8 +4,11 @@ import { describe, expect, test } from "vitest";
 import { inSession } from "#src/postgres/session.ts";
 import type { AuditEvent, InferenceEvent, UsageEvent } from "#src/usage/event.ts";
 import { auditWith } from "#test/support/audit-events.ts";
+import { ddl } from "#test/support/ddl.ts";
 import { deliver } from "#test/support/deliveries.ts";
 import { eventWith, feedbackWith, hostLoadWith, hostStateWith } from "#test/support/events.ts";
+
+const query = (text: string) => inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text));
 
 /** Nothing listens there. */
 const CLOSED_PORT = "postgres://nobody:nothing@127.0.0.1:1/none";
@@ -35,8 +38,6 @@ async function rowsIn(
   const { rows } = await inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text, [ids]));
   return rows;
 }
-
-const command = (text: string) => inSession(env.HYPERDRIVE.connectionString, (session) => session.query(text));
 
 describe("what is delivered is in the ledger once", () => {
   test("a batch", async () => {
@@ -87,7 +88,7 @@ describe("every kind has its table", () => {
     expect(await trail(audit)).toHaveLength(2);
     expect(await rowsIn("feedback", feedback)).toHaveLength(2);
     expect(await rowsIn("host_state", hosts)).toHaveLength(2);
-    const { rows } = await command(`SELECT running FROM model_metrics WHERE host = '${host}' ORDER BY "timestamp"`);
+    const { rows } = await query(`SELECT running FROM model_metrics WHERE host = '${host}' ORDER BY "timestamp"`);
     expect(rows).toEqual([{ running: 12 }, { running: null }]);
   });
 
@@ -184,16 +185,16 @@ describe("what will never be a row is a dead letter at once, and the rest of the
   });
 
   test("rows that the database refuses, of each kind, in a batch of a hundred", async () => {
-    await command("ALTER TABLE audit_log ADD CONSTRAINT no_poison CHECK (action <> 'poison')");
-    await command("ALTER TABLE inference_logs ADD CONSTRAINT no_poison CHECK (model <> 'poison')");
+    await ddl("ALTER TABLE audit_log ADD CONSTRAINT no_poison CHECK (action <> 'poison')");
+    await ddl("ALTER TABLE inference_logs ADD CONSTRAINT no_poison CHECK (model <> 'poison')");
     const bad = [eventWith({ model: "poison" }), auditWith({ action: "poison" }), eventWith({ attempts: -1 })];
     const good = Array.from({ length: 97 }, (_, at) => (at % 2 === 0 ? eventWith() : auditWith()));
     try {
       const { acked } = await deliver(messages(...good.slice(0, 50), ...bad, ...good.slice(50)));
       expect(acked).toHaveLength(100);
     } finally {
-      await command("ALTER TABLE audit_log DROP CONSTRAINT no_poison");
-      await command("ALTER TABLE inference_logs DROP CONSTRAINT no_poison");
+      await ddl("ALTER TABLE audit_log DROP CONSTRAINT no_poison");
+      await ddl("ALTER TABLE inference_logs DROP CONSTRAINT no_poison");
     }
     expect([...(await rowsIn("inference_logs", good)), ...(await rowsIn("audit_log", good))]).toHaveLength(97);
     const letters = await deadLetters(...bad.map(({ id }) => id));
@@ -303,14 +304,14 @@ describe("with a table that refuses everything for now", () => {
 
 /** What a missing right is like, for some rows only: the tests of other files use the same tables. */
 async function whileShut(table: string, rows: string, work: () => Promise<void>): Promise<void> {
-  await command(`
+  await ddl(`
     CREATE FUNCTION shut_${table}() RETURNS trigger LANGUAGE plpgsql
       AS $$ BEGIN RAISE EXCEPTION 'shut' USING ERRCODE = 'insufficient_privilege'; END $$;
     CREATE TRIGGER shut AFTER INSERT ON ${table} FOR EACH ROW WHEN (NEW.${rows}) EXECUTE FUNCTION shut_${table}()`);
   try {
     await work();
   } finally {
-    await command(`DROP FUNCTION shut_${table} CASCADE`);
+    await ddl(`DROP FUNCTION shut_${table} CASCADE`);
   }
 }
 
@@ -392,10 +393,10 @@ describe("the outboxes are told what they need not keep", () => {
 
 test("a key's newest use is noted, in whichever order uses come", async () => {
   const keyId = `key_${crypto.randomUUID()}`;
-  await command(`
+  await query(`
     INSERT INTO api_keys (id, hash, owner, tier, scopes, label, created_at, created_by, expires_at, changed_at)
     VALUES ('${keyId}', '${keyId}', 'o', 'basic', '{inference}', 'l', now(), 'a', now(), now())`);
   for (const atMs of [2_000, 5_000, 3_000]) await deliver([{ event: eventWith({ keyId, atMs }) }]);
-  const { rows } = await command(`SELECT last_used_at FROM api_keys WHERE id = '${keyId}'`);
+  const { rows } = await query(`SELECT last_used_at FROM api_keys WHERE id = '${keyId}'`);
   expect(rows).toEqual([{ last_used_at: new Date(5_000) }]);
 });
