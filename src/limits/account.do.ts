@@ -136,7 +136,9 @@ export class Account extends DurableObject<Env> {
   /** Puts an event on its way to the ledger, ending its lease if it has one; resolves when durable. Safe to repeat. */
   async settle(event: UsageEvent): Promise<void> {
     this.#end(event);
-    await this.#writes.written();
+    // What a request came to is settled behind its answer, and can wait for the next lease's write; an answer to feedback
+    // waits for this one.
+    await (event.kind === "inference" ? this.#writes.written() : this.#writes.soon());
   }
 
   /** Undoes an admission that came too late: its caller was told otherwise, so it neither counts nor is told of. */

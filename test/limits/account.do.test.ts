@@ -5,7 +5,7 @@ import type { Account, AccountRequest } from "#src/limits/account.do.ts";
 import type { OpenLease } from "#src/limits/leases.ts";
 import { inSession } from "#src/postgres/session.ts";
 import type { InferenceEvent, UsageEvent, UsageMessage } from "#src/usage/event.ts";
-import { eventWith } from "#test/support/events.ts";
+import { eventWith, feedbackWith } from "#test/support/events.ts";
 
 type Stub = DurableObjectStub<Account>;
 type Sending = (events: readonly InferenceEvent[]) => Promise<void>;
@@ -342,6 +342,20 @@ describe("settling", () => {
     await vi.waitFor(async () => expect((await stored(account)).rows).toEqual([]), { timeout: 3_000 });
   });
 
+  test.each([
+    { name: "what a request came to waits for another write, a quarter of a second", event: eventWith(), waits: true },
+    { name: "feedback, whose giver waits for it, does not", event: feedbackWith(), waits: false },
+  ])("$name", async ({ event, waits }) => {
+    const account = newAccount();
+    await account.confirm("");
+    const [set, cleared] = [vi.spyOn(globalThis, "setTimeout"), vi.spyOn(globalThis, "clearTimeout")];
+    await account.settle(event);
+    const lazy = set.mock.results[set.mock.calls.findIndex(([, ms]) => ms === 250)]?.value;
+    expect(lazy).toBeDefined();
+    expect(!cleared.mock.calls.some(([timer]) => timer === lazy)).toBe(waits);
+    expect((await stored(account)).rows).toMatchObject([{ id: event.id }]);
+  });
+
   test("twice is one event, and counts once", async () => {
     const account = newAccount();
     const batches = await withQueue(account);
@@ -407,7 +421,7 @@ describe("settling", () => {
     expect(Object.values(await account.totals())).toMatchObject([{ requests: 1 }]);
   });
 
-  test("the alarm comes by itself, the event is in the ledger, and the outbox hears of it", async () => {
+  test("it leaves by itself, is in the ledger, and the outbox hears of it", async () => {
     vi.useRealTimers();
     const event = eventWith();
     const account = newAccount();
