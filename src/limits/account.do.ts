@@ -96,7 +96,7 @@ export class Account extends DurableObject<Env> {
     // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.
     void ctx.blockConcurrencyWhile(async () => {
       this.#wake.found(await ctx.storage.getAlarm());
-      // What ended the instance before this one may end it too, and a timer that is set in here never fires.
+      // By the alarm alone: what ended the instance before this one may end it too, and its timer with it.
       this.#setAlarm(0);
     });
   }
