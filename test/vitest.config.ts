@@ -82,7 +82,7 @@ export default defineConfig({
     // What a passing test logs (refusals, failing queues) is no news.
     silent: "passed-only",
     // Most of a file's time is its start. By default a machine of two cores would run one file at a time.
-    maxWorkers: 3,
+    maxWorkers: 2,
     projects: [
       {
         root,

@@ -74,10 +74,15 @@ function pairUp(rows: readonly Row[], truth: readonly Generation[]): Pair[] {
         : {
             ...last,
             promptTokens: first.promptTokens,
-            completionTokens: sum(parts.map(({ completionTokens }) => completionTokens)) - (row.wastedTokens ?? 0),
+            completionTokens: sum(parts.map(({ completionTokens }) => completionTokens)) - madeAgain(row),
           };
     return { row, generation, fate: fateOf(row, generation) };
   });
+}
+
+/** Where the caller left, what it had not read is wasted as well, and nothing tells the one from the other. */
+function madeAgain({ outcome, wastedTokens }: Row): number {
+  return outcome === "client_left" ? 0 : (wastedTokens ?? 0);
 }
 
 function fateOf({ outcome }: Row, generation: Generation | null): Fate {

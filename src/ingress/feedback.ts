@@ -20,7 +20,7 @@ import { membersOf, wrongField } from "./fields.ts";
 const MAX_BODY_BYTES = 64 * 1024;
 const LONGEST_COMMENT = 4_000;
 
-/** A settled event is in the ledger after a second or two; a queue that is behind has this long before a look is final. */
+/** A settled event is in the ledger after two or three seconds; a queue that is behind has this long before a look is final. */
 const YOUNG_MS = 60_000;
 /** Isolates' clocks differ by this much at most. */
 const CLOCK_SKEW_MS = 5_000;

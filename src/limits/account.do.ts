@@ -62,6 +62,7 @@ type Hold = Omit<OpenLease, "id" | "event" | "heardAtMs">;
 
 export class Account extends DurableObject<Env> {
   #state: AccountState;
+  #storedState: AccountState | null = null;
   readonly #leases = new Leases();
   readonly #outbox: Outbox;
   readonly #share: TenantShare;
@@ -287,13 +288,17 @@ export class Account extends DurableObject<Env> {
   }
 
   #write(): void {
+    const state = this.#state;
     this.ctx.storage.transactionSync(() => {
-      this.ctx.storage.sql.exec(
-        "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
-        JSON.stringify(this.#state),
-      );
+      // Rows that are only deleted change nothing of it, and each row that is written is paid for.
+      if (state !== this.#storedState)
+        this.ctx.storage.sql.exec(
+          "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
+          JSON.stringify(state),
+        );
       this.#outbox.write();
     });
+    this.#storedState = state;
     this.#arm();
   }
 

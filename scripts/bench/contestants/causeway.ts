@@ -40,6 +40,8 @@ export async function startGateway(
   const { stack, parts, stop } = await startStack(options, {
     print,
     signal,
+    // Beside whatever else is on.
+    usualPorts: false,
     startWorker: productionWorker(pinned, catalog, { entry: entry?.file ?? null }),
     variables: entry === null ? {} : { [entry.engineIn]: engine },
   }).catch((error: unknown) => {

@@ -162,6 +162,22 @@ describe("what may differ", () => {
       ],
     },
     {
+      name: "one that its caller left before all of it was read",
+      rows: [
+        row(1, {
+          host: "jetson",
+          hosts: ["gpu", "jetson"],
+          outcome: "client_left",
+          completionTokens: 8,
+          wastedTokens: 2,
+        }),
+      ],
+      truth: [
+        made(1, { completionTokens: 3, ended: "fault" }),
+        made(1, { host: "jetson", promptTokens: 8, completionTokens: 5, ended: "aborted" }),
+      ],
+    },
+    {
       name: "a generation that came to nothing before another host's answer",
       rows: [row(1, { host: "jetson" })],
       truth: [made(1, { completionTokens: 2, ended: "aborted" }), made(1, { host: "jetson" })],
