@@ -11,9 +11,12 @@ const WITHIN_MS = 10_000;
 const TRIES = 3;
 /**
  * Not `HeapProfiler.collectGarbage`: that leaves it to a task that an isolate gets to at some later turn, or never (seen
- * once in 30 s). The first collection finds buffers dead, the second gives their memory back.
+ * once in 30 s). The first collection finds buffers dead, the second gives their memory back, and what only the platform's
+ * objects held takes more: it goes on while each still frees a hundredth, as V8 does for want of memory.
  */
 const COLLECT = "gc(); gc()";
+const WORTH_ANOTHER = 0.99;
+const MOST_TIMES = 7;
 
 const usage = z.object({
   usedSize: z.number(),
@@ -55,15 +58,23 @@ async function collectedAtOnce(isolate: string): Promise<number> {
   try {
     await once(socket, "open", { signal: AbortSignal.timeout(WITHIN_MS) });
     const contextId = await contextOf(socket);
-    const { exceptionDetails } = evaluated.parse(
-      await call(socket, "Runtime.evaluate", { expression: COLLECT, contextId }),
-    );
-    if (exceptionDetails !== undefined) throw new Error(`it cannot collect: ${exceptionDetails.text}`);
-    const left = usage.parse(await call(socket, "Runtime.getHeapUsage"));
-    return left.usedSize + left.embedderHeapUsedSize + left.backingStorageSize;
+    let leftBytes = Number.POSITIVE_INFINITY;
+    for (let times = 0; times < MOST_TIMES; times++) {
+      const beforeBytes = leftBytes;
+      leftBytes = await collectedOnce(socket, contextId);
+      if (leftBytes > beforeBytes * WORTH_ANOTHER) break;
+    }
+    return leftBytes;
   } finally {
     socket.close();
   }
+}
+
+async function collectedOnce(socket: WebSocket, contextId: number): Promise<number> {
+  const said = evaluated.parse(await call(socket, "Runtime.evaluate", { expression: COLLECT, contextId }));
+  if (said.exceptionDetails !== undefined) throw new Error(`it cannot collect: ${said.exceptionDetails.text}`);
+  const left = usage.parse(await call(socket, "Runtime.getHeapUsage"));
+  return left.usedSize + left.embedderHeapUsedSize + left.backingStorageSize;
 }
 
 /** workerd tells of the isolate's one context once it is asked to tell of any. */
