@@ -1,4 +1,10 @@
-/** Joining and bounding bytes. Imports nothing. */
+/** Joining, bounding and reading bytes. Imports nothing. */
+
+/**
+ * Reads UTF-8, drops a leading BOM, and throws for what is no UTF-8. One for all: between two whole texts it keeps nothing,
+ * and making one is a call into the platform.
+ */
+export const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 /** Joins pieces into one array; a single piece is returned as it is. */
 export function concat(pieces: readonly Uint8Array[]): Uint8Array {

@@ -2,7 +2,7 @@
  * Server-sent events in bytes: cutting a byte stream into whole events and reading one (WHATWG HTML, 9.2.6).
  * Pure. Events are never re-encoded: what is cut out is what arrived.
  */
-import { withRoom } from "./bytes.ts";
+import { UTF8, withRoom } from "./bytes.ts";
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -125,11 +125,6 @@ function withLf(event: Uint8Array): Uint8Array {
   return whole;
 }
 
-/**
- * It drops a leading BOM, as the grammar asks of the stream's first bytes. One for all: between two whole texts it keeps
- * nothing, and making one is a call into the platform.
- */
-const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 const ENCODER = new TextEncoder();
 
 export type EventFields = {
@@ -145,7 +140,7 @@ export type EventFields = {
  * @throws TypeError when it is not UTF-8
  */
 export function fieldsOf(event: Uint8Array): EventFields {
-  const text = DECODER.decode(event);
+  const text = UTF8.decode(event);
   // Nearly every event of an engine is one line of data, which need not be taken apart.
   if (text.startsWith("data: ") && text.indexOf("\n") === text.length - 2 && !text.includes("\r"))
     return { name: null, data: text.slice("data: ".length, -2) };

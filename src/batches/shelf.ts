@@ -2,7 +2,6 @@
  * One account's files and batches together: what an event of a batch does to its lines and its files. Synchronous, so
  * that whatever one call changes is written in one go; the clock is an argument. Calls nobody.
  */
-
 import { openAiError, Problem } from "#src/problem.ts";
 import { uuidv7 } from "#src/uuid.ts";
 import {

@@ -2,7 +2,6 @@
  * Tells the audit trail of every catalog that came into force or was refused, once for each document. What was told is
  * kept in the Fleet object's storage.
  */
-
 import type { CatalogReading } from "#src/catalog/load.ts";
 import type { AuditEvent } from "#src/usage/event.ts";
 import { uuidv7 } from "#src/uuid.ts";

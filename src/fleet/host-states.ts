@@ -2,7 +2,6 @@
  * Tells the ledger how hosts are: every change of state or slots, and once an hour all the same, so that what was not
  * said is not taken for what did not change. What was told last is kept in the Fleet object's storage.
  */
-
 import type { Host } from "#src/catalog/schema.ts";
 import type { HostStateEvent } from "#src/usage/event.ts";
 import { uuidv7 } from "#src/uuid.ts";

@@ -2,7 +2,6 @@
  * Tells the ledger what hosts had to do: a sample of each host in every minute of the clock in which the pool was
  * awake. Which minute was told last is kept in the Fleet object's storage, so that a restart tells none twice.
  */
-
 import type { HostLoadEvent } from "#src/usage/event.ts";
 import { uuidv7 } from "#src/uuid.ts";
 import type { HostLoad } from "./load.ts";

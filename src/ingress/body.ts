@@ -2,7 +2,7 @@
  * The request's body to JSON, bounded in bytes, depth and members. What is forwarded later is made anew from this
  * value, never from the caller's bytes, so no hop reads the document differently.
  */
-import { readBounded } from "#src/bytes.ts";
+import { readBounded, UTF8 } from "#src/bytes.ts";
 import type { JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
 import { duplicateMember } from "#src/strict-json.ts";
@@ -53,7 +53,7 @@ export function parseDocument(bytes: Uint8Array): JsonObject {
   let value: unknown;
   let text: string;
   try {
-    text = DECODER.decode(bytes);
+    text = UTF8.decode(bytes);
     value = JSON.parse(text);
   } catch (cause) {
     throw new Problem("invalid_json", { cause });
@@ -65,9 +65,6 @@ export function parseDocument(bytes: Uint8Array): JsonObject {
   inspect(value, { members: 0, elements: 0 });
   return value as JsonObject;
 }
-
-/** One for all: between two whole texts it keeps nothing, and making one is a call into the platform. */
-const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

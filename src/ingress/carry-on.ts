@@ -2,7 +2,6 @@
  * A stream whose host is lost, carried on: the slot of the lost one goes back as a failure, and the model's other hosts
  * are asked, one after the other, to go on from what the caller has.
  */
-
 import type { AnswerStream } from "#src/upstream/answer-stream.ts";
 import {
   type Cut,

@@ -3,7 +3,6 @@
  * counted, and so that whoever ends an API key finds them. It hibernates while no answer is under way: what it must know
  * of a socket is kept with the socket, and pings are answered without waking it.
  */
-
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "#src/env.ts";
 import { uuidv7 } from "#src/uuid.ts";

@@ -2,7 +2,6 @@
  * What happens to every request alike, in this order: an id, the guard, the bindings and the catalog, the door, the
  * policy, the route's own conductor; and at the end the one place where a problem becomes a response.
  */
-
 import { authenticate, type Door, type KeyHeader, refusal } from "#src/auth/authenticate.ts";
 import { ringOf } from "#src/auth/memory.ts";
 import { type Need, permits } from "#src/auth/policy.ts";

@@ -1,5 +1,6 @@
 /** Where a page ended, as text for the next one's query. It is no secret and no proof: what comes back is checked again. */
 import { base64url } from "jose";
+import { UTF8 } from "#src/bytes.ts";
 
 /** Any JSON value as text that needs no escaping in a URL. */
 export function encodeCursor(position: unknown): string {
@@ -9,7 +10,7 @@ export function encodeCursor(position: unknown): string {
 /** What was encoded; null for a text that holds no JSON. */
 export function decodeCursor(text: string): unknown {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(base64url.decode(text)));
+    return JSON.parse(UTF8.decode(base64url.decode(text)));
   } catch {
     return null;
   }

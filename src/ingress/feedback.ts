@@ -4,7 +4,6 @@
  *
  * Only the request's own caller may, and nobody else learns that there is such a request.
  */
-
 import { z } from "zod";
 import { readRequestOwner } from "#src/postgres/request-owner.ts";
 import { Problem } from "#src/problem.ts";

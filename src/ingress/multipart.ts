@@ -12,7 +12,7 @@ import {
   MultipartParser,
   type MultipartPart,
 } from "@remix-run/multipart-parser";
-import { Blocks, concat } from "#src/bytes.ts";
+import { Blocks, concat, UTF8 } from "#src/bytes.ts";
 import { Problem } from "#src/problem.ts";
 
 /** All of a form but its file: fields, their names, and the lines that part them. */
@@ -112,7 +112,7 @@ export function textOf({ name, pieces }: FormPart): string {
   if (bytes.byteLength > AROUND_BYTES) throw wrongForm(name, "A field is too long.");
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+    text = UTF8.decode(bytes);
   } catch (cause) {
     throw wrongForm(name, "A field is not UTF-8.", cause);
   }

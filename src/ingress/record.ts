@@ -1,5 +1,4 @@
 /** Putting an audit event on its way: through the actor's own outbox where there is an actor, else straight to the queue. */
-
 import type { Problem } from "#src/problem.ts";
 import type { AuditEvent } from "#src/usage/event.ts";
 import { uuidv7 } from "#src/uuid.ts";

@@ -3,7 +3,6 @@
  * Nobody sees the copy's answer and nobody pays for it: no lease, no event, no row in the ledger. It is sent behind the
  * response, only where a slot is free that moment, is never waited for, and what becomes of it touches nobody.
  */
-
 import { readBounded } from "#src/bytes.ts";
 import { type Catalog, locationOf, type Model, type Shadow } from "#src/catalog/schema.ts";
 import type { Env } from "#src/env.ts";

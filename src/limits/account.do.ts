@@ -1,13 +1,11 @@
 /**
- * The caller's Account object: a thin shell over `account.ts` that owns one timer and one alarm, and keeps its rows in
- * an `Outbox`.
+ * The caller's Account object: a thin shell over `account.ts` that keeps its rows in an `Outbox`.
  *
  * `admit` decides in memory and answers at once; rows are written behind it, coalesced. `confirm` travels with `admit`
  * and resolves when the lease is durable: the caller awaits it before the first byte leaves, which hides behind any
  * real first token. `renew` says that the holder lives. `settle` overwrites the lease's row with the whole event
- * (idempotent by id, and complete in itself). A timer sends settled events to the queue, and turns the leases of holders
- * that fell silent into `abandoned` events; the alarm does both for an object that died, and sends again what the ledger
- * does not have.
+ * (idempotent by id, and complete in itself). By itself (`errands.ts`) it sends settled events to the queue, again until
+ * the ledger has them, and turns the leases of holders that fell silent into `abandoned` events.
  *
  * Promises are shared between calls here: all calls of one object run in one context, unlike requests in a Worker.
  */
@@ -30,12 +28,12 @@ import {
 } from "./account.ts";
 import { tick } from "./clock.ts";
 import { count, type Totals } from "./day-totals.ts";
+import { type Duties, Errands } from "./errands.ts";
 import type { Credit } from "./grants.ts";
 import { Leases, type OpenLease, type Progress } from "./leases.ts";
-import { Outbox, SEND_AFTER_MS } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
 import { isRetired, retireKey } from "./retired-keys.ts";
 import { type TenantCaps, TenantShare } from "./tenant-share.ts";
-import { Wake } from "./wake.ts";
 import { WriteBehind } from "./write-behind.ts";
 
 export type AccountRequest = AdmitRequest & {
@@ -52,11 +50,6 @@ const COUNTED_REMEMBERED = 1_000;
 const SEND_WITHIN_MS = 30_000;
 /** Rows that the ledger has are deleted with the next write, or by one of their own this much later. */
 const TIDY_WITHIN_MS = 1_000;
-/**
- * While the object lives it sends by a timer. The alarm is set for this much later, for one that does not: it comes with
- * the one that looks after leases, so that steady traffic sets one in half a minute and not one a second.
- */
-const IF_DEAD_AFTER_MS = 30_000;
 /** What the row of an open lease keeps beside its event. */
 type Hold = Omit<OpenLease, "id" | "event" | "heardAtMs">;
 
@@ -71,9 +64,7 @@ export class Account extends DurableObject<Env> {
   readonly #counted = new Set<string>();
   /** Admissions that wait for the tenant, by lease id. */
   readonly #deciding = new Map<string, Promise<unknown>>();
-  readonly #wake: Wake;
-  #sending: ReturnType<typeof setTimeout> | null = null;
-  #tending: Promise<void> | null = null;
+  readonly #errands: Errands;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -92,14 +83,18 @@ export class Account extends DurableObject<Env> {
       () => ctx.storage.sync(),
       Date.now,
     );
-    this.#wake = new Wake((atMs) => ctx.waitUntil(ctx.storage.setAlarm(atMs)));
+    this.#errands = new Errands(
+      {
+        setAlarm: (atMs) => ctx.waitUntil(ctx.storage.setAlarm(atMs)),
+        defer: (work) => ctx.waitUntil(work),
+        now: Date.now,
+      },
+      () => this.#duties(),
+      () => this.#sweepAndSend(),
+    );
     this.#reopen();
     // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.
-    void ctx.blockConcurrencyWhile(async () => {
-      this.#wake.found(await ctx.storage.getAlarm());
-      // By the alarm alone: what ended the instance before this one may end it too, and its timer with it.
-      this.#setAlarm(0);
-    });
+    void ctx.blockConcurrencyWhile(async () => this.#errands.begin(await ctx.storage.getAlarm()));
   }
 
   /** Admits or refuses one request, from memory; only a tenant's cap may have to be asked for. */
@@ -184,18 +179,8 @@ export class Account extends DurableObject<Env> {
   }
 
   /** Never throws: the platform drops an alarm after six failures. */
-  override async alarm(): Promise<void> {
-    this.#wake.rang();
-    await this.#tend();
-  }
-
-  /** Looks after leases and sends what is due. Never throws. */
-  #tend(): Promise<void> {
-    this.#tending ??= this.#sweepAndSend().finally(() => {
-      this.#tending = null;
-      this.#arm();
-    });
-    return this.#tending;
+  override alarm(): Promise<void> {
+    return this.#errands.rang();
   }
 
   async #sweepAndSend(): Promise<void> {
@@ -299,33 +284,16 @@ export class Account extends DurableObject<Env> {
       this.#outbox.write();
     });
     this.#storedState = state;
-    this.#arm();
+    this.#errands.arm();
   }
 
-  /** Sees that the object wakes for whatever comes first: a silent holder to look after, or an event to send. */
-  #arm(): void {
-    const isSoon = this.#isSoonDue();
-    if (isSoon)
-      this.#sending ??= setTimeout(() => {
-        this.#sending = null;
-        this.ctx.waitUntil(this.#tend());
-      }, SEND_AFTER_MS);
-    this.#setAlarm(isSoon ? IF_DEAD_AFTER_MS : 0);
-  }
-
-  /** What the queue refused, or was sent in vain, waits for longer than an instance may live. */
-  #isSoonDue(): boolean {
-    const dueAtMs = this.#outbox.nextDueAtMs();
-    return dueAtMs !== null && dueAtMs - Date.now() <= SEND_AFTER_MS && !this.#outbox.isFailing;
-  }
-
-  /** @param graceMs how long after it is due an event may be sent */
-  #setAlarm(graceMs: number): void {
-    const never = Number.POSITIVE_INFINITY;
-    const nowMs = Date.now();
-    const lookAtMs = nowMs + (this.#leases.nextLookInMs(this.#now()) ?? never);
-    const atMs = Math.min(lookAtMs, (this.#outbox.nextDueAtMs() ?? never) + graceMs);
-    if (atMs !== never) this.#wake.at(atMs, nowMs);
+  #duties(): Duties {
+    const lookInMs = this.#leases.nextLookInMs(this.#now());
+    return {
+      lookAtMs: lookInMs === null ? null : Date.now() + lookInMs,
+      sendAtMs: this.#outbox.nextDueAtMs(),
+      isFailing: this.#outbox.isFailing,
+    };
   }
 }
 

@@ -2,7 +2,6 @@
  * A later part of an answer, told as if the first host had gone on: under the first part's id, without a second role,
  * and with the usage of all parts. Pure.
  */
-
 import { isObject } from "#src/json.ts";
 import { eventOf, fieldsOf } from "#src/sse.ts";
 import { AnswerStream, BrokenStream, parseEvent } from "./answer-stream.ts";

@@ -6,7 +6,6 @@ import { readBounded } from "#src/bytes.ts";
 import type { Host, Served } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
 import { isObject, type JsonObject } from "#src/json.ts";
-
 import type { Reply } from "./attempt.ts";
 import { refusalOf } from "./engine-error.ts";
 import { post, type Trace } from "./exchange.ts";

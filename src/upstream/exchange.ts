@@ -2,7 +2,7 @@
  * One exchange with one host in its dialect: a stream that has begun, or a whole answer, or the host's refusal. What a
  * host sends is taken as hostile: wrong types, pages in HTML and bodies without end become refusals or errors here.
  */
-import { concat, readBounded } from "#src/bytes.ts";
+import { concat, readBounded, UTF8 } from "#src/bytes.ts";
 import type { Protocol } from "#src/ingress/wording.ts";
 import type { JsonObject } from "#src/json.ts";
 import type { AnswerStream } from "./answer-stream.ts";
@@ -76,9 +76,6 @@ async function readHead(reader: Source["reader"], stream: AnswerStream): Promise
   return head.length === 0 ? null : concat(head);
 }
 
-/** One for all: between two whole texts it keeps nothing, and making one is a call into the platform. */
-const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
-
 /** Asks for a whole answer and reads it to its end. */
 export async function askWhole(
   ask: Ask,
@@ -92,7 +89,7 @@ export async function askWhole(
   const bytes = await readBounded(response, MAX_ANSWER_BYTES);
   if (bytes === null) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
   // What is not UTF-8 is no answer: clients would read another text than was counted, or fall over it.
-  const text = DECODER.decode(bytes);
+  const text = UTF8.decode(bytes);
   const document: unknown = isText ? { text } : JSON.parse(text);
   if (typeof document !== "object" || document === null || Array.isArray(document))
     throw new Error("the answer is not a JSON object");

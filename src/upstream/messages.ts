@@ -5,7 +5,6 @@
 import type { Host, Served } from "#src/catalog/schema.ts";
 import type { Question } from "#src/ingress/question.ts";
 import { isObject, type JsonObject } from "#src/json.ts";
-
 import { countOf } from "./native.ts";
 import type { Tally } from "./tally.ts";
 

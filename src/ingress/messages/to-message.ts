@@ -1,7 +1,6 @@
 /** A whole chat answer as Anthropic's message; and what whole answers and streams say alike. Pure. */
 import { isObject, type JsonObject } from "#src/json.ts";
 import { Problem } from "#src/problem.ts";
-
 import { counts, NOTHING_YET, type Tally } from "#src/upstream/tally.ts";
 
 /** What an answer has from its question. */

@@ -1,6 +1,5 @@
 /** The response object: what was asked for, told again, around what has come of it. Pure. */
 import { isObject, type JsonObject } from "#src/json.ts";
-
 import { counts } from "#src/upstream/tally.ts";
 import type { Document } from "./document.ts";
 

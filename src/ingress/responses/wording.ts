@@ -1,7 +1,6 @@
 /** How an answer is said on `/v1/responses`. Pure. */
 import { isObject, type JsonObject } from "#src/json.ts";
 import { openAiError } from "#src/problem.ts";
-
 import type { Wording } from "../wording.ts";
 import { inOwnWords } from "./field-names.ts";
 import { Output } from "./output.ts";
