@@ -71,11 +71,15 @@ export function carryOnOf(asking: Asking, making: Making, left: AbortSignal): Ca
         },
       );
     };
+    const goingOnOtherwise = (seat: Seat, { part }: AnswerStream): Dialect => {
+      waste(making, tokensOf(part));
+      return goingOn(seat, "anywhere");
+    };
     const further = askHosts<Source>(asking, {
       exchange: openStream,
       dialect: (seat) =>
         isGreedy(question)
-          ? { ...goingOn(seat, "at a token"), otherwise: () => goingOn(seat, "anywhere") }
+          ? { ...goingOn(seat, "at a token"), otherwise: (inVain) => goingOnOtherwise(seat, inVain) }
           : goingOn(seat, "anywhere"),
       tried: making.tried,
       kind: "next part",

@@ -33,8 +33,8 @@ export type Dialect = {
   readonly isText?: boolean;
   /** What the host is asked before there is an answer, when it has answered this. */
   readonly next?: (document: JsonObject) => Dialect;
-  /** What the host is asked instead, where it goes on otherwise than what it was to repeat. */
-  readonly otherwise?: () => Dialect;
+  /** What the host is asked instead, where it goes on otherwise than what it was to repeat: what it said so is in vain. */
+  readonly otherwise?: (inVain: AnswerStream) => Dialect;
   /** The answer as it is sent on, where that is not its JSON. */
   readonly say?: (answer: JsonObject) => string;
   /** What the host's answer has cost, where it is not told as in chat. */

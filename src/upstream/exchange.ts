@@ -57,7 +57,7 @@ export async function openStream(
     await reader.cancel().catch(() => undefined);
     const { otherwise } = dialect;
     if (!(cause instanceof SaidOtherwise) || otherwise === undefined) throw cause;
-    return openStream(ask, otherwise(), trace, signal, reached);
+    return openStream(ask, otherwise(stream), trace, signal, reached);
   }
 }
 

@@ -196,7 +196,10 @@ describe("what is left of it", () => {
       const isAtToken = said.length === 1;
       return same(isAtToken ? { ...body, messages: [{ role: "user", content: "Something else." }] } : body, signal);
     };
-    expect(await streamOf("other", more)).toMatchObject({ isDone: true, errors: [], text: whole.text });
+    const joined = await streamOf("other", more);
+    expect(joined).toMatchObject({ isDone: true, errors: [], text: whole.text });
+    // What the first host held back, and what the second said instead.
+    expect((await ledgerRows(joined.requestId))[0]).toMatchObject({ wasted_tokens: 4 });
     const [atToken = "", anywhere = ""] = said;
     expect([said.length, anywhere.startsWith(atToken), anywhere.length > atToken.length]).toEqual([2, true, true]);
   });
