@@ -51,7 +51,7 @@ export class Fleet extends DurableObject<Env> {
     sql.exec("CREATE TABLE IF NOT EXISTS epoch (one INTEGER PRIMARY KEY CHECK (one = 1), keys INTEGER NOT NULL)");
     const [epoch] = sql.exec<{ keys: number }>("SELECT keys FROM epoch").toArray();
     this.#keysEpoch = epoch?.keys ?? 0;
-    this.#outbox = new FleetOutbox(sql, env.USAGE);
+    this.#outbox = new FleetOutbox(sql, { sendBatch: (messages) => this.env.USAGE.sendBatch(messages) });
     this.#loads = new CatalogLoads(sql, this.#outbox);
     this.#told = new HostStates(sql, this.#outbox);
     this.#samples = new LoadSamples(sql, this.#outbox);

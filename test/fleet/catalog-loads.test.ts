@@ -3,7 +3,8 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CATALOG_KEY } from "#src/catalog/load.ts";
 import { Fleet } from "#src/fleet/fleet.do.ts";
-import { type AuditEvent, auditEvent, type UsageMessage } from "#src/usage/event.ts";
+import { type AuditEvent, auditEvent } from "#src/usage/event.ts";
+import { withOwnQueue } from "#test/support/own-queue.ts";
 
 const sent: AuditEvent[] = [];
 const queue = { down: false };
@@ -43,15 +44,13 @@ async function pool() {
 }
 
 function tapQueue(fleet: Fleet): void {
-  const { USAGE } = Reflect.get(fleet, "env") as typeof env;
-  vi.spyOn(USAGE, "sendBatch").mockImplementation((batch) => {
-    if (queue.down) return Promise.reject(new Error("Too Many Requests"));
-    for (const { body } of structuredClone(batch) as { body: UsageMessage }[]) {
-      expect(body.outbox).toBeNull();
+  withOwnQueue(fleet, (messages) => {
+    if (queue.down) throw new Error("Too Many Requests");
+    for (const { event, outbox } of messages) {
+      expect(outbox).toBeNull();
       // Hosts' states go the same way.
-      if (body.event.kind === "audit") sent.push(auditEvent.parse(body.event));
+      if (event.kind === "audit") sent.push(auditEvent.parse(event));
     }
-    return Promise.resolve({}) as ReturnType<typeof USAGE.sendBatch>;
   });
 }
 

@@ -6,7 +6,8 @@ import { CATALOG_KEY } from "#src/catalog/load.ts";
 import { Fleet } from "#src/fleet/fleet.do.ts";
 import type { HostState } from "#src/fleet/health.ts";
 import { type Present, TOLD_EVERY_MS, type Told, toTell } from "#src/fleet/host-states.ts";
-import { type HostStateEvent, hostStateEvent, type UsageMessage } from "#src/usage/event.ts";
+import { type HostStateEvent, hostStateEvent } from "#src/usage/event.ts";
+import { withOwnQueue } from "#test/support/own-queue.ts";
 
 const NOW_MS = 1_790_000_000_000;
 const host = (state: HostState, slots = 4, id = "gpu", reason: string | null = null): Present => ({
@@ -96,7 +97,7 @@ describe("what there is to tell", () => {
 
 describe("the pool", () => {
   const sent: HostStateEvent[] = [];
-  const queue = { down: false };
+  const queue = { down: false, batches: [] as number[] };
   const answering = new Set<string>();
   beforeEach(() => {
     sent.length = 0;
@@ -138,12 +139,10 @@ describe("the pool", () => {
   }
 
   function tapQueue(fleet: Fleet): void {
-    const { USAGE } = Reflect.get(fleet, "env") as typeof env;
-    vi.spyOn(USAGE, "sendBatch").mockImplementation((batch) => {
-      if (queue.down) return Promise.reject(new Error("Too Many Requests"));
-      for (const { body } of structuredClone(batch) as { body: UsageMessage }[])
-        if (body.event.kind === "host_state") sent.push(hostStateEvent.parse(body.event));
-      return Promise.resolve({}) as ReturnType<typeof USAGE.sendBatch>;
+    withOwnQueue(fleet, (messages) => {
+      if (queue.down) throw new Error("Too Many Requests");
+      queue.batches.push(messages.length);
+      for (const { event } of messages) if (event.kind === "host_state") sent.push(hostStateEvent.parse(event));
     });
   }
   const told = () => sent.map(({ host, previous, state }) => `${host}: ${previous} -> ${state}`);
@@ -196,20 +195,10 @@ describe("the pool", () => {
       await round();
     }
     queue.down = false;
-    const sizes: number[] = [];
-    await runInDurableObject(fleet, (instance) => {
-      const { USAGE } = Reflect.get(instance, "env") as typeof env;
-      const tapped = vi.mocked(USAGE.sendBatch).getMockImplementation();
-      vi.mocked(USAGE.sendBatch).mockImplementation((batch) => {
-        const messages = [...batch];
-        sizes.push(messages.length);
-        if (tapped === undefined) throw new Error("not tapped");
-        return tapped(messages);
-      });
-    });
+    queue.batches.length = 0;
     await runDurableObjectAlarm(fleet);
-    expect(sizes.length).toBeGreaterThan(1);
-    expect(Math.max(...sizes)).toBeLessThanOrEqual(100);
+    expect(queue.batches.length).toBeGreaterThan(1);
+    expect(Math.max(...queue.batches)).toBeLessThanOrEqual(100);
     expect(new Set(sent.map(({ id }) => id)).size).toBe(sent.length);
   });
 });

@@ -5,8 +5,9 @@ import { CATALOG_KEY } from "#src/catalog/load.ts";
 import { UNKNOWN_LOAD } from "#src/fleet/load.ts";
 import { type LoadSample, LoadSamples } from "#src/fleet/load-samples.ts";
 import { FleetOutbox } from "#src/fleet/outbox.ts";
-import { type UsageEvent, type UsageMessage, usageEvent } from "#src/usage/event.ts";
+import { type UsageEvent, usageEvent } from "#src/usage/event.ts";
 import { catalogOf } from "#test/catalog/catalog-of.ts";
+import { withOwnQueue } from "#test/support/own-queue.ts";
 
 /** The start of a minute. */
 const NOW_MS = 1_790_000_040_000;
@@ -81,12 +82,7 @@ test("a round of the pool's probes sends what its hosts say", async () => {
   const sent: UsageEvent[] = [];
   const fleet = env.FLEET.getByName(crypto.randomUUID());
   await runInDurableObject(fleet, async (instance) => {
-    const { USAGE } = Reflect.get(instance, "env") as typeof env;
-    vi.spyOn(USAGE, "sendBatch").mockImplementation((batch) => {
-      for (const { body } of structuredClone(batch) as { body: UsageMessage }[])
-        sent.push(usageEvent.parse(body.event));
-      return Promise.resolve({}) as ReturnType<typeof USAGE.sendBatch>;
-    });
+    withOwnQueue(instance, (messages) => void sent.push(...messages.map(({ event }) => usageEvent.parse(event))));
     await instance.alarm();
     await instance.alarm();
   });
