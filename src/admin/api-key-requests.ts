@@ -72,7 +72,7 @@ export async function grantOf(request: Request, tiers: Readonly<Record<string, u
  * @throws Problem `invalid_value` naming the field, or what reading the body throws
  */
 export async function overlapMsOf(request: Request): Promise<number> {
-  const bytes = await readBounded(request, MAX_BODY_BYTES);
+  const bytes = await readBounded(request, MAX_BODY_BYTES, "left");
   if (bytes === null) throw new Problem("request_too_large");
   const { url, method, headers } = request;
   // Behind some front ends a request without a body has an empty one.

@@ -37,7 +37,7 @@ export async function readBody(request: Request, maxBytes = MAX_BODY_BYTES): Pro
   const encoding = request.headers.get("content-encoding");
   if (type !== null && !/^application\/json\s*(;|$)/i.test(type)) throw new Problem("unsupported_media_type");
   if (encoding !== null && encoding.toLowerCase() !== "identity") throw new Problem("unsupported_media_type");
-  const bytes = await readBounded(request, maxBytes);
+  const bytes = await readBounded(request, maxBytes, "left");
   if (bytes === null) throw new Problem("request_too_large", { message: `The body is larger than ${maxBytes} bytes.` });
   return bytes;
 }

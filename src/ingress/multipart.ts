@@ -72,7 +72,8 @@ async function parsed(body: ReadableStream<Uint8Array> | null, boundary: string,
   };
   const blocks = new Blocks();
   let bytes = 0;
-  for await (const piece of body ?? []) {
+  // A form that is refused is left to the platform as well (`Rest`).
+  for await (const piece of body?.values({ preventCancel: true }) ?? []) {
     bytes += piece.byteLength;
     if (bytes > maxBytes) throw tooLarge(maxFileBytes);
     const block = blocks.take(piece);

@@ -22,7 +22,7 @@ const nothing = z.strictObject({});
  *   `address_rate_exceeded`, or `unavailable`
  */
 export async function issueTicket({ request, env, principal, proof, address }: ProvenCall): Promise<Response> {
-  const body = await readBounded(request, MAX_BODY_BYTES);
+  const body = await readBounded(request, MAX_BODY_BYTES, "left");
   if (body === null) throw new Problem("request_too_large");
   if (body.byteLength > 0) membersOf(nothing, parseDocument(body));
   const nowMs = Date.now();

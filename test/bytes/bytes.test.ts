@@ -88,6 +88,35 @@ describe("the edges", () => {
     expect(await readBounded(new Response(bodyOf([new Uint8Array(7), new Uint8Array(4)]).body), 10)).toBeNull();
   });
 
+  test.each([
+    {
+      name: "of no declared length is read and not kept, so that its sender reads the answer",
+      headers: {},
+      pieces: 5,
+      reads: 5,
+    },
+    { name: "of a declared length is left to the platform", headers: { "content-length": "50" }, pieces: 5, reads: 0 },
+    { name: "without end is left at last", headers: {}, pieces: 2_000, reads: 1_025 },
+  ])("a request's body that is too long: one $name", async ({ headers, pieces, reads }) => {
+    let [read, cancelled] = [0, false];
+    const piece = new Uint8Array(pieces > 5 ? 16_384 : 10);
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull(controller) {
+          read += 1;
+          if (read <= pieces) controller.enqueue(piece);
+          else controller.close();
+        },
+        cancel() {
+          cancelled = true;
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    expect(await readBounded({ body, headers: new Headers(headers) }, 20, "left")).toBeNull();
+    expect([Math.min(read, pieces) >= reads, read <= reads + 1, cancelled]).toEqual([true, true, false]);
+  });
+
   test("the rest of a body that is too long is cancelled unread", async () => {
     const { body, cancelled } = bodyOf(Array.from({ length: 100 }, () => new Uint8Array(10)));
     expect(await readBounded(new Response(body), 25)).toBeNull();

@@ -67,6 +67,18 @@ describe("errors keep one shape", () => {
   });
 });
 
+// Whoever is cut off while it still sends never reads why.
+test.each([
+  { name: "of a declared length", bodyOf: () => new Uint8Array(8 * 1024 * 1024) },
+  { name: "in pieces", bodyOf: () => new Blob([new Uint8Array(8 * 1024 * 1024)]).stream() },
+])("a body far too large is refused in words each time: one $name", async ({ bodyOf }) => {
+  for (let turn = 0; turn < 10; turn++) {
+    const init = { ...chat({}), body: bodyOf(), duplex: "half" };
+    const response = await ask("/v1/chat/completions", init);
+    expect([response.status, await response.json()]).toMatchObject([413, { error: { code: "request_too_large" } }]);
+  }
+});
+
 test("health is open and says what serves", async () => {
   const health = z.object({
     status: z.string(),
