@@ -61,14 +61,8 @@ export class Blocks {
   }
 }
 
-/**
- * So much is set aside for a body before any of it has come: hardly more than a piece takes that was read off a connection.
- * Of a larger one whoever declares it and sends nothing would have the isolate's memory.
- */
-const AT_ONCE_BYTES = 16 * 1024;
-
 /** A message with its body: a request, or a response. */
-export type Message = Pick<Response, "body"> & { readonly headers: Pick<Headers, "get"> };
+export type Message = Pick<Response, "body" | "arrayBuffer"> & { readonly headers: Pick<Headers, "get"> };
 
 /**
  * What becomes of a body that is too large: a response's is `cancelled`, and its host need not go on. A request's is `left`
@@ -82,43 +76,31 @@ const MOST_UNKEPT_BYTES = 16 * 1024 * 1024;
 /**
  * Reads a message's body to its end, within a bound.
  *
- * A small one whose length is declared is read at once: piece by piece each one enters JS (measured, one of 600 bytes: 24 µs
- * of CPU, and 78 by pieces). A length that lies is found out by the first byte beyond it; of a body that is compressed it
- * says nothing.
+ * One whose length is declared is read by the platform at once, which takes nothing for it before it has come: piece by
+ * piece, each 4 KiB enter JS (measured, µs of CPU for a body of 2, 20 and 100 kB: 20, 5 and 80 more than none, and 55, 200
+ * and 690 by pieces). A length that lies is found out. It says nothing of a body that is compressed, or that comes in chunks:
+ * those are what counts then (RFC 9112, 6.3).
  *
  * @returns null when there are more than `maxBytes`, or than were declared; the rest is then unread
  */
 export async function readBounded(
-  { body, headers }: Message,
+  message: Message,
   maxBytes: number,
   rest: Rest = "cancelled",
 ): Promise<Uint8Array | null> {
+  const { body, headers } = message;
   const declared = headers.get("content-length");
-  const unkeptBytes = rest === "left" && declared === null ? MOST_UNKEPT_BYTES : 0;
-  if (body === null || declared === null || headers.get("content-encoding") !== null)
-    return readCounting(body, maxBytes, rest, unkeptBytes);
+  const isTold = declared !== null && headers.get("transfer-encoding") === null;
+  if (body === null || !isTold || headers.get("content-encoding") !== null)
+    return readCounting(body, maxBytes, rest, rest === "left" && declared === null ? MOST_UNKEPT_BYTES : 0);
   const declaredBytes = Number(declared);
   if (!(declaredBytes <= maxBytes)) {
     // Whoever sends it may have gone meanwhile.
     if (rest === "cancelled") await body.cancel().catch(() => undefined);
     return null;
   }
-  const reader = declaredBytes <= AT_ONCE_BYTES ? byteReaderOf(body) : null;
-  if (reader === null) return readCounting(body, maxBytes, rest, unkeptBytes);
-  const { value } = await reader.readAtLeast(declaredBytes + 1, new Uint8Array(declaredBytes + 1));
-  if (value === undefined || value.byteLength <= declaredBytes) return value ?? new Uint8Array(0);
-  if (rest === "cancelled") await reader.cancel().catch(() => undefined);
-  else reader.releaseLock();
-  return null;
-}
-
-/** Null of a stream that was made in JS, which has no such reader. */
-function byteReaderOf(body: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | null {
-  try {
-    return body.getReader({ mode: "byob" });
-  } catch {
-    return null;
-  }
+  const bytes = new Uint8Array(await message.arrayBuffer());
+  return bytes.byteLength > declaredBytes ? null : bytes;
 }
 
 /** Counts what arrives: no length is declared, or it may lie. */

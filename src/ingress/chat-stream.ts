@@ -49,6 +49,8 @@ export async function streamChat(call: ProvenCall, model: string): Promise<Respo
   const messages = system === undefined ? [user] : [{ role: "system", content: system }, user];
   const headers = new Headers(request.headers);
   headers.set("content-type", "application/json");
+  // What the request says of its own body, which it has not.
+  for (const framing of ["content-length", "transfer-encoding", "content-encoding"]) headers.delete(framing);
   const asked = new Request(new URL("/v1/chat/completions", request.url), {
     method: "POST",
     headers,

@@ -1,8 +1,9 @@
+import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { eventually } from "./eventually.ts";
 import { stack } from "./stack.ts";
-import { ask, clientOf, hostUrl, lastRequestId, rowOf, rowsOf, truthOf } from "./world.ts";
+import { ask, clientOf, credentialOf, hostUrl, lastRequestId, rowOf, rowsOf, truthOf } from "./world.ts";
 
 const chat = (body: Record<string, unknown>) => ({
   method: "POST",
@@ -77,6 +78,25 @@ test.each([
     const response = await ask("/v1/chat/completions", init);
     expect([response.status, await response.json()]).toMatchObject([413, { error: { code: "request_too_large" } }]);
   }
+});
+
+test("a body that declares two bytes and comes in chunks is judged by the chunks", async () => {
+  const { hostname, port } = new URL(stack.gateway);
+  const socket = connect(Number(port), hostname);
+  const head = [
+    "POST /v1/chat/completions HTTP/1.1",
+    "host: gateway",
+    `authorization: Bearer ${credentialOf("default")}`,
+    "content-type: application/json",
+    "content-length: 2",
+    "transfer-encoding: chunked",
+    "connection: close",
+  ];
+  const chunk = `10000\r\n${"x".repeat(0x10000)}\r\n`;
+  socket.write(`${head.join("\r\n")}\r\n\r\n${chunk.repeat(32)}0\r\n\r\n`);
+  let answer = "";
+  for await (const piece of socket) answer += piece;
+  expect(answer).toMatch(/^HTTP\/1\.1 413 .*"request_too_large"/s);
 });
 
 test("health is open and says what serves", async () => {
