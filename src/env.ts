@@ -20,6 +20,8 @@ export interface Env {
   readonly CAUSEWAY_SECRET: string;
   readonly ACCESS_CLIENT_ID?: string;
   readonly ACCESS_CLIENT_SECRET?: string;
+  /** In ms: how long an event waits for others of its caller, to be sent to the ledger with them. */
+  readonly OUTBOX_SEND_MS?: string;
   /** In ms: when an event that the ledger has not confirmed is sent again for the first time. */
   readonly OUTBOX_RESEND_MS?: string;
   /** In ms: for how long a resumable answer goes on without a reader. */
@@ -68,6 +70,7 @@ const schema = z.object({
   CHAT_SOCKET: binding("idFromName", "Durable Object"),
   TICKET: binding("idFromName", "Durable Object"),
   RESUMABLE: binding("idFromName", "Durable Object"),
+  OUTBOX_SEND_MS: milliseconds,
   OUTBOX_RESEND_MS: milliseconds,
   RESUME_GRACE_MS: milliseconds,
   USAGE: binding("sendBatch", "queue producer"),

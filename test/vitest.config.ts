@@ -46,6 +46,7 @@ const inWorkerd = () =>
         ACCESS_CLIENT_ID: inject("serviceToken").id,
         ACCESS_CLIENT_SECRET: inject("serviceToken").secret,
         RESUME_GRACE_MS: "1500",
+        OUTBOX_SEND_MS: "50",
       },
       // In the place of Workers VPC, which has no local emulation: a server behind a binding, a binding that nobody
       // listens behind, and one that throws what the platform throws.
@@ -56,6 +57,10 @@ const inWorkerd = () =>
       },
       workers: [{ name: "broken-vpc", modules: true, script: BROKEN_VPC, compatibilityDate: "2026-11-02" }],
       hyperdrives: { HYPERDRIVE: inject("databaseUrl") },
+      // As in wrangler.toml, but for a second that every row would be waited for.
+      queueConsumers: {
+        usage: { maxBatchSize: 100, maxBatchTimeout: 0.05, maxRetries: 100, deadLetterQueue: "usage-dlq" },
+      },
     },
   }));
 

@@ -72,9 +72,10 @@ export class Account extends DurableObject<Env> {
     sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
     const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
     this.#state = stored === undefined ? NEW_ACCOUNT : storedAccount(stored.value);
+    const sendAfterMs = Number(env.OUTBOX_SEND_MS) || undefined;
     const resendAfterMs = Number(env.OUTBOX_RESEND_MS) || undefined;
     const queue = { sendBatch: (messages: MessageSendRequest<UsageMessage>[]) => this.env.USAGE.sendBatch(messages) };
-    this.#outbox = new Outbox(sql, queue, ctx.id.toString(), Date.now(), resendAfterMs);
+    this.#outbox = new Outbox(sql, queue, ctx.id.toString(), Date.now(), { sendAfterMs, resendAfterMs });
     this.#share = new TenantShare((id) => ({
       grant: (wanted, credits) => env.TENANT.getByName(id).grant(wanted, credits, Date.now()),
     }));
@@ -91,6 +92,7 @@ export class Account extends DurableObject<Env> {
       },
       () => this.#duties(),
       () => this.#sweepAndSend(),
+      sendAfterMs,
     );
     this.#reopen();
     // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.

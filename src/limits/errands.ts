@@ -35,6 +35,7 @@ export class Errands {
   readonly #platform: Platform;
   readonly #duties: () => Duties;
   readonly #run: () => Promise<void>;
+  readonly #sendAfterMs: number;
   readonly #wake: Wake;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #running: Promise<void> | null = null;
@@ -42,11 +43,13 @@ export class Errands {
   /**
    * @param duties looks at what there is to do
    * @param run does what is due; never rejects
+   * @param sendAfterMs how long an event waits for others to be sent with it
    */
-  constructor(platform: Platform, duties: () => Duties, run: () => Promise<void>) {
+  constructor(platform: Platform, duties: () => Duties, run: () => Promise<void>, sendAfterMs = SEND_AFTER_MS) {
     this.#platform = platform;
     this.#duties = duties;
     this.#run = run;
+    this.#sendAfterMs = sendAfterMs;
     this.#wake = new Wake(platform.setAlarm);
   }
 
@@ -71,12 +74,12 @@ export class Errands {
   arm(): void {
     const duties = this.#duties();
     const { sendAtMs, isFailing } = duties;
-    const isSoon = sendAtMs !== null && sendAtMs - this.#platform.now() <= SEND_AFTER_MS && !isFailing;
+    const isSoon = sendAtMs !== null && sendAtMs - this.#platform.now() <= this.#sendAfterMs && !isFailing;
     if (isSoon)
       this.#timer ??= setTimeout(() => {
         this.#timer = null;
         this.#platform.defer(this.#go());
-      }, SEND_AFTER_MS);
+      }, this.#sendAfterMs);
     this.#setAlarm(duties, isSoon ? IF_DEAD_AFTER_MS : 0);
   }
 

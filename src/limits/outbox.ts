@@ -7,7 +7,7 @@ import type { UsageEvent, UsageMessage } from "#src/usage/event.ts";
 
 /** A settled event waits this long for others of the same caller, so that a busy one sends, and hears, once a second. */
 export const SEND_AFTER_MS = 1_000;
-/** What nobody acknowledged is sent again: by default after this long, then after twice as long each time. */
+/** What nobody acknowledged is sent again: after this long, then after twice as long each time. */
 const RESEND_AFTER_MS = 120_000;
 const RESEND_AT_MOST_AFTER_MS = 3_600_000;
 /** Between attempts while the queue fails: doubled from the first to the last. */
@@ -18,6 +18,9 @@ const BATCH = { messages: 100, bytes: 240_000 };
 const LARGEST_EVENT = 120_000;
 /** Platform limit of a stored or bound value: 2 MB, and a character may take three bytes. */
 const PART_CHARACTERS = 600_000;
+
+/** When events are sent, for the first time and again; what is left out is as above. */
+export type Pace = { readonly sendAfterMs?: number | undefined; readonly resendAfterMs?: number | undefined };
 
 /** A row: an open lease (it has a hold), or a settled event. */
 export type OutboxRow = {
@@ -36,6 +39,7 @@ export class Outbox {
   readonly #sql: SqlStorage;
   readonly #queue: Pick<Queue<UsageMessage>, "sendBatch">;
   readonly #name: string;
+  readonly #sendAfterMs: number;
   readonly #resendAfterMs: number;
   /** Rows not yet in storage, by id; a settle replaces its own admit. */
   readonly #unwritten = new Map<string, OutboxRow>();
@@ -55,15 +59,16 @@ export class Outbox {
     queue: Pick<Queue<UsageMessage>, "sendBatch">,
     name: string,
     nowMs: number,
-    resendAfterMs = RESEND_AFTER_MS,
+    { sendAfterMs = SEND_AFTER_MS, resendAfterMs = RESEND_AFTER_MS }: Pace = {},
   ) {
     this.#sql = sql;
     this.#queue = queue;
     this.#name = name;
+    this.#sendAfterMs = sendAfterMs;
     this.#resendAfterMs = resendAfterMs;
     sql.exec("CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, hold TEXT, event TEXT NOT NULL)");
     for (const { id } of sql.exec<{ id: string }>("SELECT id FROM outbox WHERE hold IS NULL"))
-      this.#due.set(id, { atMs: nowMs + SEND_AFTER_MS, sends: 0 });
+      this.#due.set(id, { atMs: nowMs + this.#sendAfterMs, sends: 0 });
   }
 
   /** The rows of leases that are open, as stored. */
@@ -76,7 +81,7 @@ export class Outbox {
   note(row: OutboxRow, nowMs: number): void {
     this.#gone.delete(row.id);
     this.#unwritten.set(row.id, row);
-    if (row.hold === null) this.#due.set(row.id, { atMs: nowMs + SEND_AFTER_MS, sends: 0 });
+    if (row.hold === null) this.#due.set(row.id, { atMs: nowMs + this.#sendAfterMs, sends: 0 });
   }
 
   /** The event of a settled row that is still here. */

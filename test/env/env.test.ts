@@ -41,6 +41,7 @@ describe("named when missing or wrong", () => {
     { name: "no tenants", changed: { TENANT: undefined }, fields: ["TENANT"] },
     { name: "no resumable streams", changed: { RESUMABLE: undefined }, fields: ["RESUMABLE"] },
     { name: "a grace of no time", changed: { RESUME_GRACE_MS: "0" }, fields: ["RESUME_GRACE_MS"] },
+    { name: "a wait in words", changed: { OUTBOX_SEND_MS: "soon" }, fields: ["OUTBOX_SEND_MS"] },
     { name: "no queue", changed: { USAGE: null }, fields: ["USAGE"] },
     { name: "no batches", changed: { BATCHES: undefined }, fields: ["BATCHES"] },
     { name: "no queue of batches", changed: { BATCH_CALLS: undefined }, fields: ["BATCH_CALLS"] },

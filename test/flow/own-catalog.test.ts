@@ -124,7 +124,7 @@ beforeAll(async () => {
   writeFileSync(catalogFile, JSON.stringify(catalog));
   running = await startStack(
     { port: 0, stateDir, catalogFile, lab: false },
-    { env: { ...process.env, ENGINE_KEY, ...TOKEN }, usualPorts: false },
+    { env: { ...process.env, ENGINE_KEY, ...TOKEN }, usualPorts: false, variables: { OUTBOX_SEND_MS: "50" } },
   );
 }, 60_000);
 

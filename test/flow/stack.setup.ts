@@ -45,7 +45,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 function start(stateDir: string): Promise<RunningStack> {
-  // A caller who leaves a resumable answer for good is waited for half a minute otherwise.
-  const variables = { RESUME_GRACE_MS: "3000" };
+  // A caller who leaves a resumable answer for good is waited for half a minute otherwise, and every row for a second more.
+  const variables = { RESUME_GRACE_MS: "3000", OUTBOX_SEND_MS: "50" };
   return startStack({ port: 0, stateDir }, { print: console.log, variables, usualPorts: false });
 }

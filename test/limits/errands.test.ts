@@ -13,7 +13,7 @@ afterEach(() => {
 });
 
 /** An account with these duties, its alarms in ms from now, and how often it did what was due. */
-function accountWith(duties: Partial<Duties>) {
+function accountWith(duties: Partial<Duties>, sendAfterMs?: number) {
   const seen = { alarmsInMs: [] as number[], runs: 0, deferred: 0 };
   let run = Promise.resolve();
   const errands = new Errands(
@@ -29,6 +29,7 @@ function accountWith(duties: Partial<Duties>) {
       seen.runs += 1;
       return run;
     },
+    sendAfterMs,
   );
   return { errands, seen, runsUntil: (end: Promise<void>) => (run = end) };
 }
@@ -68,6 +69,15 @@ describe("what is set", () => {
     expect([seen.alarmsInMs, seen.runs]).toEqual([alarmsInMs, 0]);
     await vi.advanceTimersByTimeAsync(1_000);
     expect([seen.runs, seen.deferred]).toEqual([runs, runs]);
+  });
+
+  test("a timer as long as events are told to wait", async () => {
+    const { errands, seen } = accountWith({ sendAtMs: NOW_MS + 40 }, 40);
+    errands.arm();
+    await vi.advanceTimersByTimeAsync(39);
+    expect(seen.runs).toBe(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(seen.runs).toBe(1);
   });
 
   test("an object that is new has the alarm alone, at once for what is due", async () => {

@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { Outbox } from "#src/limits/outbox.ts";
+import { Outbox, type Pace } from "#src/limits/outbox.ts";
 import type { InferenceEvent, UsageEvent, UsageMessage } from "#src/usage/event.ts";
 import { eventWith } from "#test/support/events.ts";
 
@@ -37,7 +37,7 @@ type World = {
   readonly sql: SqlStorage;
   nowMs: number;
   /** Another instance over the same storage. */
-  anew(resendAfterMs?: number): Outbox;
+  anew(pace?: Pace): Outbox;
   settle(event: UsageEvent): void;
   send(outbox?: Outbox): Promise<void>;
   rows(): string[];
@@ -47,7 +47,7 @@ type World = {
 function inStorage(work: (world: World) => Promise<void> | void): Promise<void> {
   return runInDurableObject(env.ACCOUNT.getByName(crypto.randomUUID()), async (_instance, { storage: { sql } }) => {
     const queue = new TestQueue();
-    const anew = (resendAfterMs?: number) => new Outbox(sql, queue, NAME, world.nowMs, resendAfterMs);
+    const anew = (pace?: Pace) => new Outbox(sql, queue, NAME, world.nowMs, pace);
     const world: World = {
       outbox: new Outbox(sql, queue, NAME, START_MS),
       queue,
@@ -164,7 +164,7 @@ describe("a settled event", () => {
     inStorage(async (world) => {
       const event = eventWith();
       world.settle(event);
-      const outbox = world.anew(40);
+      const outbox = world.anew({ resendAfterMs: 40 });
       const dueMs: number[] = [];
       for (let sends = 0; sends < 4; sends++) {
         world.nowMs = outbox.nextDueAtMs() ?? Number.NaN;
@@ -173,6 +173,13 @@ describe("a settled event", () => {
       }
       expect(dueMs).toEqual([40, 80, 160, 320]);
       expect(world.queue.ids).toEqual(Array<string[]>(4).fill([event.id]));
+    }));
+
+  test("waits for others as long as it was told", () =>
+    inStorage((world) => {
+      const outbox = world.anew({ sendAfterMs: 7 });
+      outbox.note({ id: eventWith().id, hold: null, event: eventWith() }, world.nowMs);
+      expect(outbox.nextDueAtMs()).toBe(world.nowMs + 7);
     }));
 
   test("is sent again by the next instance, which cannot know whether it was", () =>
