@@ -19,20 +19,21 @@ import {
   type Allowance,
   admit,
   type Decision,
-  NEW_ACCOUNT,
   refund,
   type Standings,
   settle,
   standingsOf,
-  storedAccount,
 } from "./account.ts";
 import { tick } from "./clock.ts";
+import { Counted } from "./counted.ts";
 import { count, type Totals } from "./day-totals.ts";
 import { type Duties, Errands } from "./errands.ts";
 import type { Credit } from "./grants.ts";
+import { leaseOf, rowOf } from "./lease-rows.ts";
 import { Leases, type OpenLease, type Progress } from "./leases.ts";
 import { Outbox } from "./outbox.ts";
 import { isRetired, retireKey } from "./retired-keys.ts";
+import { StoredAccount } from "./stored-account.ts";
 import { type TenantCaps, TenantShare } from "./tenant-share.ts";
 import { WriteBehind } from "./write-behind.ts";
 
@@ -43,25 +44,22 @@ export type AccountRequest = AdmitRequest & {
   readonly tenant: TenantCaps | null;
 };
 
-/** Events are settled again within seconds, if at all. */
-const COUNTED_REMEMBERED = 1_000;
-
 /** A queue that takes longer has not heard: events go out again, and the ledger takes an id once. */
 const SEND_WITHIN_MS = 30_000;
 /** Rows that the ledger has are deleted with the next write, or by one of their own this much later. */
 const TIDY_WITHIN_MS = 1_000;
-/** What the row of an open lease keeps beside its event. */
-type Hold = Omit<OpenLease, "id" | "event" | "heardAtMs">;
+/** So many requests in flight, and their leases share writes. */
+const MANY_IN_FLIGHT = 4;
 
 export class Account extends DurableObject<Env> {
   #state: AccountState;
-  #storedState: AccountState | null = null;
+  readonly #stored: StoredAccount;
   readonly #leases = new Leases();
   readonly #outbox: Outbox;
   readonly #share: TenantShare;
   readonly #writes: WriteBehind;
   /** The last events that the totals have. */
-  readonly #counted = new Set<string>();
+  readonly #counted = new Counted();
   /** Admissions that wait for the tenant, by lease id. */
   readonly #deciding = new Map<string, Promise<unknown>>();
   readonly #errands: Errands;
@@ -69,9 +67,8 @@ export class Account extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const { sql } = ctx.storage;
-    sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
-    const [stored] = sql.exec<{ value: string }>("SELECT value FROM state").toArray();
-    this.#state = stored === undefined ? NEW_ACCOUNT : storedAccount(stored.value);
+    this.#stored = new StoredAccount(sql);
+    this.#state = this.#stored.read();
     const sendAfterMs = Number(env.OUTBOX_SEND_MS) || undefined;
     const resendAfterMs = Number(env.OUTBOX_RESEND_MS) || undefined;
     const queue = { sendBatch: (messages: MessageSendRequest<UsageMessage>[]) => this.env.USAGE.sendBatch(messages) };
@@ -83,6 +80,7 @@ export class Account extends DurableObject<Env> {
       () => this.#write(),
       () => ctx.storage.sync(),
       Date.now,
+      () => this.#leases.size >= MANY_IN_FLIGHT,
     );
     this.#errands = new Errands(
       {
@@ -236,22 +234,20 @@ export class Account extends DurableObject<Env> {
     if (before !== undefined || !this.#counted.has(event.id))
       this.#state = { ...this.#state, totals: count(this.#state.totals, event, before) };
     this.#counted.add(event.id);
-    const [eldest] = this.#counted;
-    if (this.#counted.size > COUNTED_REMEMBERED && eldest !== undefined) this.#counted.delete(eldest);
     this.#outbox.note({ id: event.id, hold: null, event }, Date.now());
     this.#writes.note();
   }
 
-  #noteOpen({ id, event, heardAtMs: _heardAtMs, ...hold }: OpenLease): void {
-    this.#outbox.note({ id, hold: JSON.stringify(hold satisfies Hold), event }, Date.now());
+  #noteOpen(lease: OpenLease): void {
+    this.#outbox.note(rowOf(lease), Date.now());
     this.#writes.note();
   }
 
   /** Leases of the instance before this one: their holders may live, and have as long as ever to say so. */
   #reopen(): void {
-    for (const { id, hold, event } of this.#outbox.openRows()) {
-      const held: Hold = JSON.parse(hold);
-      if (event.kind === "inference") this.#leases.open({ ...held, id, event, heardAtMs: this.#now() });
+    for (const row of this.#outbox.openRows()) {
+      const lease = leaseOf(row, this.#now());
+      if (lease !== null) this.#leases.open(lease);
     }
     // Written down, because this instance may not live long enough to find a holder silent.
     for (const lease of this.#leases.doubt(this.#now(), ({ openedAtMs }) => openedAtMs)) this.#noteOpen(lease);
@@ -277,15 +273,10 @@ export class Account extends DurableObject<Env> {
   #write(): void {
     const state = this.#state;
     this.ctx.storage.transactionSync(() => {
-      // Rows that are only deleted change nothing of it, and each row that is written is paid for.
-      if (state !== this.#storedState)
-        this.ctx.storage.sql.exec(
-          "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
-          JSON.stringify(state),
-        );
+      this.#stored.write(state);
       this.#outbox.write();
     });
-    this.#storedState = state;
+    this.#stored.written(state);
     this.#errands.arm();
   }
 

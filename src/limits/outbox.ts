@@ -30,6 +30,9 @@ export type OutboxRow = {
   readonly event: UsageEvent;
 };
 
+/** The row of an open lease, as stored. */
+export type OpenRow = { readonly id: string; readonly hold: string; readonly event: UsageEvent };
+
 const AMONG = "IN (SELECT value FROM json_each(?))";
 
 type Due = { readonly atMs: number; readonly sends: number };
@@ -72,7 +75,7 @@ export class Outbox {
   }
 
   /** The rows of leases that are open, as stored. */
-  openRows(): { id: string; hold: string; event: UsageEvent }[] {
+  openRows(): OpenRow[] {
     const rows = this.#sql.exec<Stored>("SELECT id, hold, event FROM outbox WHERE hold IS NOT NULL").toArray();
     return rows.map(({ id, hold, event }) => ({ id, hold: hold ?? "", event: JSON.parse(event) }));
   }

@@ -5,7 +5,10 @@
  * for it hears of the failure.
  */
 
-/** Writes begin so far apart, so that those in a hurry who come together share one. */
+/**
+ * Where many come at once writes begin so far apart, so that those in a hurry share one. Where few do nobody would: one
+ * caller who asks again with each answer waited 11 ms for each.
+ */
 const APART_MS = 10;
 /**
  * A change that nobody hurries waits this long for one that somebody does. At a caller of seven requests a second this is one
@@ -26,6 +29,7 @@ export class WriteBehind {
   readonly #write: () => void;
   readonly #sync: () => Promise<void>;
   readonly #now: () => number;
+  readonly #areMany: () => boolean;
   #coming: Coming | null = null;
   /** The last write, until it is durable. */
   #latest: Promise<void> = Promise.resolve();
@@ -36,11 +40,13 @@ export class WriteBehind {
    * @param write writes everything that has changed, synchronously and all or nothing
    * @param sync resolves when what was written is durable
    * @param now wall clock in ms
+   * @param areMany whether others are likely to be in a hurry within the next few ms
    */
-  constructor(write: () => void, sync: () => Promise<void>, now: () => number) {
+  constructor(write: () => void, sync: () => Promise<void>, now: () => number, areMany: () => boolean) {
     this.#write = write;
     this.#sync = sync;
     this.#now = now;
+    this.#areMany = areMany;
   }
 
   /** Something has changed: it is written after this long at the latest, or as soon as the storage is well. */
@@ -86,7 +92,7 @@ export class WriteBehind {
     const { durable } = this.#coming;
     this.#coming = null;
     this.#latest = durable.promise;
-    this.#rest = { sinceMs: this.#now(), forMs: APART_MS };
+    this.#rest = { sinceMs: this.#now(), forMs: this.#areMany() ? APART_MS : 0 };
     this.#written().then(durable.resolve, (cause: unknown) => {
       durable.reject(cause);
       console.error(JSON.stringify({ at: "write-behind", cause: String(cause) }));

@@ -4,7 +4,7 @@ import { WriteBehind } from "#src/limits/write-behind.ts";
 const START_MS = 1_790_000_000_000;
 
 /** Storage that fails so often at first. Time is the test's own. */
-function storage(failures = 0) {
+function storage(failures = 0, areMany = true) {
   const writtenAtMs: number[] = [];
   let syncs = 0;
   const syncing: (() => void)[] = [];
@@ -19,6 +19,7 @@ function storage(failures = 0) {
       return syncsAtOnce ? Promise.resolve() : new Promise((resolve) => syncing.push(resolve));
     },
     Date.now,
+    () => areMany,
   );
   return {
     behind,
@@ -92,6 +93,16 @@ describe("changes", () => {
     }
     await pass(1_000);
     expect(writtenAtMs).toEqual([0, 10, 20, 30]);
+  });
+
+  test("are written each at once where few come", async () => {
+    const { behind, writtenAtMs } = storage(0, false);
+    for (let turn = 0; turn < 3; turn++) {
+      behind.note();
+      void behind.soon();
+      await pass(3);
+    }
+    expect(writtenAtMs).toEqual([0, 3, 6]);
   });
 
   test("are written no later because the clock stepped back", async () => {
