@@ -23,6 +23,14 @@ export type Measuring = {
   /** Aborted when the run shall be given up. */
   readonly signal: AbortSignal;
   readonly nowMs: () => number;
+  /** Whether a contestant's process groups are still there. */
+  readonly lives: (groups: readonly number[]) => boolean;
+};
+
+export type Measured = {
+  readonly measured: readonly Measurement[];
+  /** Who ended on the way, and where that was found: "slow-500, round 2". Nothing more was asked of them. */
+  readonly ended: ReadonlyMap<string, string>;
 };
 
 /**
@@ -32,8 +40,8 @@ export type Measuring = {
  */
 export async function measure(
   { entrants, load }: Pick<OpenRing, "entrants" | "load">,
-  { scenarios, rounds, progress, signal, nowMs }: Measuring,
-): Promise<Measurement[]> {
+  { scenarios, rounds, progress, signal, nowMs, lives }: Measuring,
+): Promise<Measured> {
   const headers = headersBy();
   const abandoned = abandonment(signal);
   const seen = async (entrant: Standing, crowd: Crowd, job: Scenario["load"]) => {
@@ -49,18 +57,18 @@ export async function measure(
   const all = plannedMs(windows);
   const sinceMs = nowMs();
   const measured: Measurement[] = [];
+  const ended = new Map<string, string>();
   for (const [at, window] of windows.entries()) {
     const planned = plannedMs(windows.slice(0, at));
     progress(progressLine(window, rounds, { real: nowMs() - sinceMs, planned }, all - planned));
     const { scenario, round, entrant } = window;
-    measured.push({
-      scenario: scenario.name,
-      round,
-      contestant: entrant.name,
-      seen: await seen(entrant, scenario.crowd, scenario.load),
-    });
+    if (ended.has(entrant.name)) continue;
+    const one = await seen(entrant, scenario.crowd, scenario.load);
+    // A window that it did not live to see the end of says nothing of it, and those to come would be failures of nobody.
+    if (lives(entrant.groups)) measured.push({ scenario: scenario.name, round, contestant: entrant.name, seen: one });
+    else ended.set(entrant.name, `${scenario.name}, round ${round + 1}`);
   }
-  return measured;
+  return { measured, ended };
 }
 
 type Headers = readonly Readonly<Record<string, string>>[];

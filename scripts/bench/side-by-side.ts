@@ -25,13 +25,29 @@ export async function sideBySide(comparison: Comparison): Promise<BenchRun> {
   const startedAt = `${new Date().toISOString().slice(0, "2026-01-01T00:00".length)}Z`;
   const ring = await openRing(contestants, comparison);
   try {
-    const measured = await measure(ring, { scenarios, rounds, progress, signal, nowMs: () => performance.now() });
-    const entrants = ring.entrants.map((entrant) =>
-      "absent" in entrant ? { name: entrant.name, absent: entrant.absent } : { name: entrant.name, what: entrant.what },
-    );
+    const nowMs = () => performance.now();
+    const { measured, ended } = await measure(ring, { scenarios, rounds, progress, signal, nowMs, lives });
+    const entrants = ring.entrants.map((entrant) => {
+      const { name } = entrant;
+      if ("absent" in entrant) return { name, absent: entrant.absent };
+      const where = ended.get(name);
+      const what = where === undefined ? entrant.what : `${entrant.what}; it ended within ${where}`;
+      return { name, what };
+    });
     const machine = machineOf(folder);
     return { startedAt, command, machine, isPinned: ring.isPinned, rounds, scenarios, entrants, measured };
   } finally {
     await ring.stop();
   }
+}
+
+/** @param groups process groups; their leaders may have left others behind */
+function lives(groups: readonly number[]): boolean {
+  return groups.every((group) => {
+    try {
+      return process.kill(-group, 0);
+    } catch {
+      return false;
+    }
+  });
 }

@@ -29,11 +29,11 @@ const ENTRANTS: readonly Entrant[] = [
 ];
 
 /** Runs it to its end. @returns what the load was asked, without the first answers, and what was kept */
-async function run(names: readonly ScenarioName[], rounds: number) {
+async function run(names: readonly ScenarioName[], rounds: number, lives = (_group: number | undefined) => true) {
   made = 0;
   const jobs: Job[] = [];
   const lines: string[] = [];
-  const measured = await measure(
+  const { measured, ended } = await measure(
     {
       entrants: ENTRANTS,
       load: async (job) => {
@@ -47,9 +47,10 @@ async function run(names: readonly ScenarioName[], rounds: number) {
       progress: (line) => lines.push(line),
       signal: new AbortController().signal,
       nowMs: () => 0,
+      lives: ([group]) => lives(group),
     },
   );
-  return { first: jobs.slice(0, 3), jobs: jobs.slice(3), measured, lines };
+  return { first: jobs.slice(0, 3), jobs: jobs.slice(3), measured, lines, ended };
 }
 
 test("in turns, and every second round backwards; who is absent is asked nothing", async () => {
@@ -70,6 +71,15 @@ test("in turns, and every second round backwards; who is absent is asked nothing
     "first answers  Causeway",
     "json-1  round 1 of 3  direct  about 81 s left",
   ]);
+});
+
+test("who ends on the way is asked nothing more, and its last window does not count", async () => {
+  let left = 2;
+  const { measured, jobs, ended } = await run(["json-1", "streams"], 2, (group) => group !== 7 || left-- > 0);
+  const asked = (path: string) => jobs.filter(({ target }) => target.url.endsWith(path)).length;
+  expect([asked("/bare"), asked("/causeway")]).toEqual([3, 4]);
+  expect(measured.filter(({ contestant }) => contestant === "bare workerd")).toHaveLength(2);
+  expect([...ended]).toEqual([["bare workerd", "streams, round 1"]]);
 });
 
 test("callers are the same over the run, but every token that is to be new is", async () => {
@@ -124,7 +134,7 @@ describe("given up", () => {
     const stop = new AbortController();
     const given = measure(
       { entrants: ENTRANTS, load: () => new Promise(() => {}) },
-      { scenarios: [], rounds: 1, progress: () => {}, signal: stop.signal, nowMs: () => 0 },
+      { scenarios: [], rounds: 1, progress: () => {}, signal: stop.signal, nowMs: () => 0, lives: () => true },
     );
     stop.abort(new Error("enough"));
     await expect(given).rejects.toThrow("enough");
@@ -137,7 +147,7 @@ describe("given up", () => {
       asked++;
       return seen();
     };
-    const options = { scenarios: [], rounds: 1, progress: () => {}, signal, nowMs: () => 0 };
+    const options = { scenarios: [], rounds: 1, progress: () => {}, signal, nowMs: () => 0, lives: () => true };
     await expect(measure({ entrants: ENTRANTS, load }, options)).rejects.toThrow("enough");
     expect(asked).toBe(0);
   });
