@@ -78,8 +78,8 @@ const MOST_UNKEPT_BYTES = 16 * 1024 * 1024;
  *
  * One whose length is declared is read by the platform at once, which takes nothing for it before it has come: piece by
  * piece, each 4 KiB enter JS (measured, µs of CPU for a body of 2, 20 and 100 kB: 20, 5 and 80 more than none, and 55, 200
- * and 690 by pieces). A length that lies is found out. It says nothing of a body that is compressed, or that comes in chunks:
- * those are what counts then (RFC 9112, 6.3).
+ * and 690 by pieces). Over a connection the platform takes no more than was declared (RFC 9112, 6.3). The length says nothing of
+ * a body that is compressed, or that comes in chunks: those are what counts then.
  *
  * @returns null when there are more than `maxBytes`, or than were declared; the rest is then unread
  */

@@ -59,14 +59,17 @@ export async function measure(
   const measured: Measurement[] = [];
   const ended = new Map<string, string>();
   for (const [at, window] of windows.entries()) {
-    const planned = plannedMs(windows.slice(0, at));
-    progress(progressLine(window, rounds, { real: nowMs() - sinceMs, planned }, all - planned));
     const { scenario, round, entrant } = window;
     if (ended.has(entrant.name)) continue;
+    const planned = plannedMs(windows.slice(0, at));
+    progress(progressLine(window, rounds, { real: nowMs() - sinceMs, planned }, all - planned));
     const one = await seen(entrant, scenario.crowd, scenario.load);
     // A window that it did not live to see the end of says nothing of it, and those to come would be failures of nobody.
     if (lives(entrant.groups)) measured.push({ scenario: scenario.name, round, contestant: entrant.name, seen: one });
-    else ended.set(entrant.name, `${scenario.name}, round ${round + 1}`);
+    else {
+      ended.set(entrant.name, `${scenario.name}, round ${round + 1}`);
+      progress(`${entrant.name} has ended, and is asked nothing more`);
+    }
   }
   return { measured, ended };
 }

@@ -1,4 +1,6 @@
 /** The comparison: opens the ring, has everybody measured, and closes it whatever happens. */
+
+import { membersOf } from "#scripts/stack/process-table.ts";
 import type { Contestant, Ring } from "./contestants/contestant.ts";
 import { machineOf } from "./machine.ts";
 import { measure } from "./measure.ts";
@@ -41,13 +43,4 @@ export async function sideBySide(comparison: Comparison): Promise<BenchRun> {
   }
 }
 
-/** @param groups process groups; their leaders may have left others behind */
-function lives(groups: readonly number[]): boolean {
-  return groups.every((group) => {
-    try {
-      return process.kill(-group, 0);
-    } catch {
-      return false;
-    }
-  });
-}
+const lives = (groups: readonly number[]): boolean => groups.every((group) => membersOf(group).length > 0);

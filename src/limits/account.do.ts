@@ -67,7 +67,7 @@ export class Account extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const { sql } = ctx.storage;
-    this.#stored = new StoredAccount(sql);
+    this.#stored = new StoredAccount(ctx.storage);
     this.#state = this.#stored.read();
     const sendAfterMs = Number(env.OUTBOX_SEND_MS) || undefined;
     const resendAfterMs = Number(env.OUTBOX_RESEND_MS) || undefined;
@@ -90,7 +90,7 @@ export class Account extends DurableObject<Env> {
       },
       () => this.#duties(),
       () => this.#sweepAndSend(),
-      sendAfterMs,
+      this.#outbox.sendAfterMs,
     );
     this.#reopen();
     // Unknown, the alarm would be put off to the end of this instance's first lease, and all that waits with it.
@@ -271,12 +271,7 @@ export class Account extends DurableObject<Env> {
   }
 
   #write(): void {
-    const state = this.#state;
-    this.ctx.storage.transactionSync(() => {
-      this.#stored.write(state);
-      this.#outbox.write();
-    });
-    this.#stored.written(state);
+    this.#stored.write(this.#state, () => this.#outbox.write());
     this.#errands.arm();
   }
 

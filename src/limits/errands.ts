@@ -3,7 +3,6 @@
  * timer does it; the alarm is for one that died, and for what waits for longer than an instance may live. The platform is
  * an argument.
  */
-import { SEND_AFTER_MS } from "./outbox.ts";
 import { Wake } from "./wake.ts";
 
 /** What there is to do, wall clock in ms; null for nothing. */
@@ -45,7 +44,7 @@ export class Errands {
    * @param run does what is due; never rejects
    * @param sendAfterMs how long an event waits for others to be sent with it
    */
-  constructor(platform: Platform, duties: () => Duties, run: () => Promise<void>, sendAfterMs = SEND_AFTER_MS) {
+  constructor(platform: Platform, duties: () => Duties, run: () => Promise<void>, sendAfterMs: number) {
     this.#platform = platform;
     this.#duties = duties;
     this.#run = run;

@@ -6,7 +6,7 @@
 import type { UsageEvent, UsageMessage } from "#src/usage/event.ts";
 
 /** A settled event waits this long for others of the same caller, so that a busy one sends, and hears, once a second. */
-export const SEND_AFTER_MS = 1_000;
+const SEND_AFTER_MS = 1_000;
 /** What nobody acknowledged is sent again: after this long, then after twice as long each time. */
 const RESEND_AFTER_MS = 120_000;
 const RESEND_AT_MOST_AFTER_MS = 3_600_000;
@@ -42,7 +42,8 @@ export class Outbox {
   readonly #sql: SqlStorage;
   readonly #queue: Pick<Queue<UsageMessage>, "sendBatch">;
   readonly #name: string;
-  readonly #sendAfterMs: number;
+  /** How long a settled event waits for others. */
+  readonly sendAfterMs: number;
   readonly #resendAfterMs: number;
   /** Rows not yet in storage, by id; a settle replaces its own admit. */
   readonly #unwritten = new Map<string, OutboxRow>();
@@ -67,11 +68,11 @@ export class Outbox {
     this.#sql = sql;
     this.#queue = queue;
     this.#name = name;
-    this.#sendAfterMs = sendAfterMs;
+    this.sendAfterMs = sendAfterMs;
     this.#resendAfterMs = resendAfterMs;
     sql.exec("CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, hold TEXT, event TEXT NOT NULL)");
     for (const { id } of sql.exec<{ id: string }>("SELECT id FROM outbox WHERE hold IS NULL"))
-      this.#due.set(id, { atMs: nowMs + this.#sendAfterMs, sends: 0 });
+      this.#due.set(id, { atMs: nowMs + this.sendAfterMs, sends: 0 });
   }
 
   /** The rows of leases that are open, as stored. */
@@ -84,7 +85,7 @@ export class Outbox {
   note(row: OutboxRow, nowMs: number): void {
     this.#gone.delete(row.id);
     this.#unwritten.set(row.id, row);
-    if (row.hold === null) this.#due.set(row.id, { atMs: nowMs + this.#sendAfterMs, sends: 0 });
+    if (row.hold === null) this.#due.set(row.id, { atMs: nowMs + this.sendAfterMs, sends: 0 });
   }
 
   /** The event of a settled row that is still here. */

@@ -2,31 +2,35 @@
 import { type AccountState, NEW_ACCOUNT, storedAccount } from "./account.ts";
 
 export class StoredAccount {
-  readonly #sql: SqlStorage;
+  readonly #storage: Pick<DurableObjectStorage, "sql" | "transactionSync">;
   #stored: AccountState | null = null;
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
-    sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
+  constructor(storage: Pick<DurableObjectStorage, "sql" | "transactionSync">) {
+    this.#storage = storage;
+    storage.sql.exec("CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
   }
 
   /** The state as it was written last; a new one where there is none. */
   read(): AccountState {
-    const [stored] = this.#sql.exec<{ value: string }>("SELECT value FROM state").toArray();
+    const [stored] = this.#storage.sql.exec<{ value: string }>("SELECT value FROM state").toArray();
     return stored === undefined ? NEW_ACCOUNT : storedAccount(stored.value);
   }
 
-  /** Writes it, within the caller's transaction. Rows that are only deleted leave it as it is, and each row written is paid for. */
-  write(state: AccountState): void {
-    if (state === this.#stored) return;
-    this.#sql.exec(
-      "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
-      JSON.stringify(state),
-    );
-  }
-
-  /** The transaction is over: this is what is there now. */
-  written(state: AccountState): void {
+  /**
+   * Writes the state and what goes with it, both or neither. Where only other rows change the state's is left alone: each row
+   * that is written is paid for.
+   *
+   * @throws what the storage throws
+   */
+  write(state: AccountState, further: () => void): void {
+    this.#storage.transactionSync(() => {
+      if (state !== this.#stored)
+        this.#storage.sql.exec(
+          "INSERT INTO state (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value",
+          JSON.stringify(state),
+        );
+      further();
+    });
     this.#stored = state;
   }
 }

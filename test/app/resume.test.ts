@@ -52,7 +52,8 @@ beforeAll(async () => {
     if (/^http:..seam-[ab].host.v1/.test(url))
       return engine("vllm", dying)(JSON.parse(String(init?.body)), init?.signal);
     if (/seam/.test(url)) return new Response("ok");
-    if (!url.startsWith("http://gpu.test/v1/")) return others?.(input, init) ?? Response.error();
+    // The fleet asks what the host serves, in its own time: that is no question.
+    if (!url.startsWith("http://gpu.test/v1/chat/")) return others?.(input, init) ?? Response.error();
     host.asked += 1;
     if (host.refuses)
       return Response.json({ error: { message: "no", type: "BadRequestError", code: 400 } }, { status: 400 });

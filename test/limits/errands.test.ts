@@ -13,7 +13,7 @@ afterEach(() => {
 });
 
 /** An account with these duties, its alarms in ms from now, and how often it did what was due. */
-function accountWith(duties: Partial<Duties>, sendAfterMs?: number) {
+function accountWith(duties: Partial<Duties>, sendAfterMs = 1_000) {
   const seen = { alarmsInMs: [] as number[], runs: 0, deferred: 0 };
   let run = Promise.resolve();
   const errands = new Errands(
